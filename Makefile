@@ -1,0 +1,49 @@
+# Webscout. `make help` lists the targets.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+# Real postings for the tests, beside the checkout when present.
+WEBSCOUT_TEST_DATA ?= $(wildcard $(abspath ../shared/data))
+export WEBSCOUT_TEST_DATA
+
+.PHONY: install run test check bench chaos clean help
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+install: $(VENV)/.installed ## create .venv and install the pinned packages
+
+run: install ## start the bot (without a token: local mode, a chat page)
+	@exec $(BIN)/webscout
+
+test: check ## everything: checks, then the whole test suite with coverage
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+check: $(VENV)/.installed-dev ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/.installed-dev ## what is measured (see bench/)
+	$(BIN)/python -m bench.scout
+
+chaos: $(VENV)/.installed-dev ## kills the process in the middle of scouts, 20 times
+	WEBSCOUT_KILLS=20 $(BIN)/python -m pytest -q tests/e2e/test_kill.py
+
+clean: ## remove .venv, caches and build output (never var/, where your data is)
+	rm -rf $(VENV) build ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18

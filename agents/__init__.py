@@ -1,0 +1,1 @@
+"""The product: use cases (`scout.py` first), the agents they call, and what they keep."""

@@ -1,0 +1,1 @@
+"""The Action agent: drafts applications. Read `agent.py` first."""

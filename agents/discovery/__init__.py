@@ -1,0 +1,1 @@
+"""The Discovery agent: gathers postings from sources. Read `agent.py` first."""

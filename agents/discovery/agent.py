@@ -1,0 +1,126 @@
+"""The Discovery agent: asks every source at once, each with its own deadline, and reports what
+came, what could not be read and what failed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from agents.discovery.duplicates import collapse
+from agents.discovery.port import Postings, Reading, Source, SourceFailed, Sources
+from agents.domain.kind import Kind
+from agents.domain.opportunity import Opportunity
+
+SAMPLE = "sample"
+
+
+class Now(Protocol):
+    """The part of a clock that this agent needs."""
+
+    def now(self) -> datetime:
+        """The current instant in UTC."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceReport:
+    """What one source gave; `error` says why it gave nothing."""
+
+    source: str
+    found: int
+    unreadable: Mapping[str, int]
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discovery:
+    """The postings of a run, one card each, and the account of how they were found.
+
+    found = duplicates + the cards in `opportunities`
+    """
+
+    opportunities: tuple[Opportunity, ...]
+    found: int
+    duplicates: int
+    sources: tuple[SourceReport, ...]
+    sample: bool = False
+
+    @property
+    def unreadable(self) -> int:
+        """Records that could not be used, of all sources."""
+        return sum(sum(report.unreadable.values()) for report in self.sources)
+
+
+class AllSourcesFailed(Exception):  # noqa: N818 - names the event
+    """No source gave anything because all of them failed; the message gives the reasons."""
+
+
+Progress = Callable[[SourceReport], Awaitable[None]]
+
+
+class DiscoveryAgent:
+    """Gathers postings; knows neither who asked nor what becomes of them."""
+
+    def __init__(
+        self, sources: Sources, postings: Postings, clock: Now, *, source_deadline_s: float
+    ) -> None:
+        self._sources = sources
+        self._postings = postings
+        self._clock = clock
+        self._source_deadline_s = source_deadline_s
+
+    async def discover(
+        self,
+        specs: tuple[str, ...],
+        *,
+        kinds: tuple[Kind, ...] = (),
+        sample_fallback: bool = False,
+        progress: Progress | None = None,
+    ) -> Discovery:
+        """Ask the sources that `specs` name, keep what they gave, and return it collapsed.
+
+        Raises AllSourcesFailed; InvalidValue for a spec that names no source. With
+        `sample_fallback` the sample source stands in when the others gave nothing.
+        """
+        sources = [self._sources.resolve(spec) for spec in specs]
+        answers = await asyncio.gather(*(self._ask(source, progress) for source in sources))
+        reports = tuple(report for report, _ in answers)
+        found = [o for _, opportunities in answers for o in opportunities]
+        sample = bool(specs) and set(specs) == {SAMPLE}
+        if not found and sample_fallback and not sample:
+            report, opportunities = await self._ask(self._sources.resolve(SAMPLE), progress)
+            reports, found, sample = (*reports, report), list(opportunities), True
+        if reports and all(report.error for report in reports):
+            raise AllSourcesFailed("; ".join(str(report.error) for report in reports))
+        wanted = frozenset(kinds)
+        cards = await asyncio.to_thread(collapse, found, now=self._clock.now(), wanted=wanted)
+        await self._postings.keep(cards)
+        return Discovery(
+            opportunities=tuple(cards),
+            found=len(found),
+            duplicates=len(found) - len(cards),
+            sources=reports,
+            sample=sample,
+        )
+
+    async def _ask(
+        self, source: Source, progress: Progress | None
+    ) -> tuple[SourceReport, tuple[Opportunity, ...]]:
+        reading, error = Reading(opportunities=()), None
+        try:
+            async with asyncio.timeout(self._source_deadline_s):
+                reading = await source.read()
+        except SourceFailed as failure:
+            error = str(failure)
+        except TimeoutError:
+            error = f"{source.label}: no answer within {self._source_deadline_s:g} s"
+        report = SourceReport(
+            source=source.label,
+            found=len(reading.opportunities),
+            unreadable=reading.unreadable,
+            error=error,
+        )
+        if progress is not None:
+            await progress(report)
+        return report, reading.opportunities

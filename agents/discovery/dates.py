@@ -1,0 +1,213 @@
+"""Dates as postings write them. What can't be read for certain is None, never a guess."""
+
+import re
+from calendar import monthrange
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
+
+from dateutil import parser as dateutil_parser
+
+_TEXT_MAX = 300
+_DAY_END = time(23, 59, 59, tzinfo=UTC)
+
+_MONTHS = {
+    name: number
+    for number, names in enumerate(
+        [
+            "jan january",
+            "feb february",
+            "mar march",
+            "apr april",
+            "may",
+            "jun june",
+            "jul july",
+            "aug august",
+            "sep sept september",
+            "oct october",
+            "nov november",
+            "dec december",
+        ],
+        start=1,
+    )
+    for name in names.split()
+}
+_MONTH = "(?P<month{0}>" + "|".join(sorted(_MONTHS, key=len, reverse=True)) + r")\.?"
+_DAY = r"(?P<day{0}>\d{{1,2}})(?:st|nd|rd|th)?"
+_YEAR = r"(?P<year{0}>\d{{4}})"
+
+# `May 15 - 31, 2026`, `Apr 28 - Jul 10, 2026`, `Mar 24, 2026 - Mar 24, 2030`: the end counts.
+_RANGE = re.compile(
+    (_MONTH + r"\s+" + _DAY + r"(?:,?\s+" + _YEAR + ")?").format(1)
+    + r"\s*(?:-|–|—|to)\s*"
+    + (r"(?:" + _MONTH + r"\s+)?" + _DAY + r",?\s+" + _YEAR).format(2)
+)
+# One date within a sentence: `May 21, 2026`, `31 Mar 2026`, `May 13` with the year elsewhere.
+_MONTH_DAY = re.compile(
+    (r"\b" + _MONTH + r"\s+" + _DAY + r"\b(?!\d)(?:,?\s+" + _YEAR + ")?").format(1)
+)
+_DAY_MONTH = re.compile((r"\b" + _DAY + r"\s+" + _MONTH + r"(?:,?\s+" + _YEAR + ")?").format(1))
+_MONTH_YEAR = re.compile((r"\b" + _MONTH + r"\s+" + _YEAR).format(1))
+_ISO_DATE = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})\b")
+
+_RELATIVE = re.compile(
+    r"^(?:posted\s+)?(?:about\s+)?(?P<n>\d+|an?)\+?\s*"
+    r"(?P<unit>minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|w|months?|mo|years?|y)\s+ago$"
+)
+_DUE_IN = re.compile(r"^due in (?P<n>\d+|an?)\s*(?P<unit>hours?|days?|weeks?|months?)$")
+_UNIT_DAYS = {"mi": 1 / 1440, "h": 1 / 24, "d": 1.0, "w": 7.0, "mo": 30.0, "y": 365.0}
+
+_CLOSED = re.compile(
+    r"\b(?:closed|passed|ended)\b|\b(?:deadline|finals?)\s+(?:was|were)\b|\blast deadline\b"
+)
+_STILL_OPEN = re.compile(
+    r"^rolling\b|^ongoing\b|\bopen now\b|\bform open\b|\bintake open\b|\bpages? open\b"
+)
+_YEAR_NEAR = re.compile(r"\b(20\d{2})\b")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadline:
+    """A deadline as read: the last instant, or the text that gives none, or that it is closed."""
+
+    at: datetime | None = None
+    text: str | None = None
+    closed: bool = False
+
+
+def read_instant(value: object, base: datetime | None = None) -> datetime | None:
+    """An instant from ISO, epoch seconds or milliseconds, `Jul 3, 2026`, or, counted from `base`
+    when there is one, `3d ago`."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, (int, float)):
+        return _from_epoch(float(value))
+    if not isinstance(value, str) or not (text := value.strip()) or len(text) > _TEXT_MAX:
+        return None
+    return _from_iso(text) or _from_relative(text.lower(), base) or _from_words(text)
+
+
+def read_deadline(value: object, posted_at: datetime | None) -> Deadline:
+    """A deadline from a date, a period (its end counts) or a sentence such as
+    `Annual; 2026 round closed May 20`; `due in 4 days` needs the posting's date."""
+    if not isinstance(value, str):
+        return Deadline(at=read_instant(value))
+    text = " ".join(value.split())[:_TEXT_MAX]
+    if not text:
+        return Deadline()
+    words = text.lower()
+    if (at := _from_iso(text, day_end=True) or _range_end(words)) is not None:
+        return Deadline(at=at)
+    if (due := _DUE_IN.match(words)) is not None:
+        if posted_at is None:
+            return Deadline(text=text)
+        return Deadline(at=posted_at + timedelta(days=_days(due["n"], due["unit"])))
+    return _from_sentence(words, text)
+
+
+def _from_sentence(words: str, text: str) -> Deadline:
+    if _CLOSED.search(words):
+        at = _last_date(words)
+        if at is not None:
+            return Deadline(at=at, text=text)
+        return Deadline(text=text, closed=not _STILL_OPEN.search(words))
+    if (whole := _whole_date(words)) is not None:
+        return Deadline(at=whole)
+    return Deadline(text=text)
+
+
+def _from_epoch(number: float) -> datetime | None:
+    seconds = number / 1000 if abs(number) > 1e11 else number
+    # Smaller numbers are ids or counts, not dates: 1e8 is 1973.
+    return datetime.fromtimestamp(seconds, UTC) if 1e8 < seconds < 1e10 else None
+
+
+@lru_cache(maxsize=4096)
+def _from_iso(text: str, *, day_end: bool = False) -> datetime | None:
+    if not (len(text) >= 10 and text[:4].isdigit() and text[4] == "-"):
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if day_end and len(text) == 10:
+        return datetime.combine(instant, _DAY_END)
+    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def _from_relative(words: str, base: datetime | None) -> datetime | None:
+    if base is None:
+        return None
+    if words in {"today", "just posted", "just now", "now"}:
+        return base
+    if words == "yesterday":
+        return base - timedelta(days=1)
+    match = _RELATIVE.match(words)
+    return base - timedelta(days=_days(match["n"], match["unit"])) if match else None
+
+
+def _from_words(text: str) -> datetime | None:
+    """A written date, only when it names a year: a bare day or month is not a date."""
+    if text.isdigit():
+        return _from_epoch(float(text))
+    if not _YEAR_NEAR.search(text):
+        return None
+    try:
+        instant = dateutil_parser.parse(text, default=datetime(2000, 1, 1, tzinfo=UTC))
+    except (ValueError, OverflowError):
+        return None
+    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def _days(number: str, unit: str) -> float:
+    count = 1 if number in {"a", "an"} else int(number)
+    key = "mi" if unit in {"m", "min", "mins", "minute", "minutes"} else unit
+    days = next(d for prefix, d in _UNIT_DAYS.items() if key.startswith(prefix))
+    return min(count * days, 36_500.0)
+
+
+def _range_end(words: str) -> datetime | None:
+    match = _RANGE.search(words)
+    if match is None:
+        return None
+    month = match["month2"] or match["month1"]
+    return _day_end(int(match["year2"]), _MONTHS[month], int(match["day2"]))
+
+
+def _whole_date(words: str) -> datetime | None:
+    for pattern in (_MONTH_DAY, _DAY_MONTH):
+        match = pattern.fullmatch(words)
+        if match is not None and match["year1"]:
+            return _day_end(int(match["year1"]), _MONTHS[match["month1"]], int(match["day1"]))
+    return None
+
+
+def _last_date(words: str) -> datetime | None:
+    """The latest date in a sentence; a date without a year takes the one named before it."""
+    found: list[datetime | None] = [
+        _day_end(int(y), int(m), int(d)) for y, m, d in _ISO_DATE.findall(words)
+    ]
+    for pattern in (_MONTH_DAY, _DAY_MONTH):
+        for match in pattern.finditer(words):
+            year = match["year1"] or _year_before(words, match.start())
+            if year:
+                found.append(_day_end(int(year), _MONTHS[match["month1"]], int(match["day1"])))
+    if not any(found):
+        for match in _MONTH_YEAR.finditer(words):
+            year_number, month = int(match["year1"]), _MONTHS[match["month1"]]
+            last = monthrange(year_number, month)[1]
+            if _CLOSED.search(words[max(0, match.start() - 20) : match.start()]):
+                found.append(_day_end(year_number, month, last))
+    return max(filter(None, found), default=None)
+
+
+def _year_before(words: str, position: int) -> str | None:
+    years = _YEAR_NEAR.findall(words[:position])
+    return years[-1] if years else None
+
+
+def _day_end(year: int, month: int, day: int) -> datetime | None:
+    try:
+        return datetime(year, month, day, tzinfo=UTC).replace(hour=23, minute=59, second=59)
+    except ValueError:
+        return None

@@ -1,0 +1,304 @@
+"""Turns one raw record, in whatever layout its source has, into an Opportunity.
+
+Which fields a value may stand in is data: `fields.json` (a dotted name reaches into objects).
+"""
+
+import hashlib
+import html
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from importlib.resources import files
+from urllib.parse import urlsplit
+
+from agents.discovery.dates import read_deadline, read_instant
+from agents.discovery.pay_text import read_pay, read_period
+from agents.domain.errors import InvalidValue
+from agents.domain.kind import Kind
+from agents.domain.opportunity import DESCRIPTION_MAX, LISTED_MAX, TITLE_MAX, Opportunity
+from agents.domain.pay import Pay
+from agents.domain.place import parse_location
+from agents.domain.skill import canonical_skill, skills_in
+
+Raw = Mapping[str, object]
+
+_URL_MAX = 2_000
+_NAME_MAX = 200
+_TAG = re.compile(r"<[^<>]{0,2000}>")
+_OPEN_WORDS = frozenset({"true", "yes", "open", "listed", "active", "posted", "live", "1"})
+_CLOSED_WORDS = frozenset({"false", "no", "closed", "inactive", "expired", "ended", "0"})
+_KIND_WORDS = (
+    (Kind.INTERNSHIP, re.compile(r"\bintern(?:ship)?s?\b|\bco-?op\b|\bworking student\b")),
+    (Kind.HACKATHON, re.compile(r"\bhackathons?\b|\bhack(?:s|fest|day)?\b")),
+    (Kind.BOUNTY, re.compile(r"\bbount(?:y|ies)\b")),
+    (Kind.GRANT, re.compile(r"\bgrants?\b|\bfellowships?\b|\bfunding\b|\bscholarships?\b")),
+    (Kind.GIG, re.compile(r"\bfreelancers?\b|\bgigs?\b|\bcontract(?:or)?\b")),
+)
+# Fields that only one kind of posting has tell the kind where the record doesn't.
+_TELLING_FIELDS = (
+    ("submission_period_dates", Kind.HACKATHON),
+    ("due_days", Kind.BOUNTY),
+    ("amount_usd", Kind.BOUNTY),
+    ("oppStatus", Kind.GRANT),
+)
+
+
+class Unreadable(Exception):  # noqa: N818 - names what the record is
+    """A record that can't be used; the message is one of a few fixed reasons, to be counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a record was read: the source's name and when."""
+
+    source: str
+    fetched_at: datetime
+
+
+def read_record(raw: object, origin: Origin) -> Opportunity:
+    """The Opportunity in `raw`; raises Unreadable when it is no object or has no title."""
+    if not isinstance(raw, Mapping):
+        raise Unreadable("not an object")
+    title = _plain(_first(raw, "title"), TITLE_MAX)
+    if not title:
+        raise Unreadable("no title")
+    try:
+        return _read(raw, title, origin)
+    except InvalidValue as invalid:
+        raise Unreadable(f"invalid {invalid.field}") from invalid
+
+
+def _read(raw: Raw, title: str, origin: Origin) -> Opportunity:
+    kind = _kind(raw, title)
+    source_id = _identifier(_first(raw, "id"))
+    url = _link(raw)
+    fetched_at = min(
+        read_instant(_first(raw, "fetched_at")) or origin.fetched_at, origin.fetched_at
+    )
+    said_fetched = _first(raw, "fetched_at") is not None
+    posted_at = read_instant(_first(raw, "posted_at"), base=fetched_at if said_fetched else None)
+    deadline = read_deadline(_first(raw, "deadline"), posted_at)
+    locations = _locations(raw)
+    organisation = _plain(_first(raw, "organisation"), _NAME_MAX)
+    description = _plain(_first(raw, "description"), DESCRIPTION_MAX)
+    return Opportunity(
+        id=_identity(
+            source=origin.source,
+            source_id=source_id,
+            url=url,
+            title=title,
+            organisation=organisation,
+            locations=locations,
+        ),
+        source=origin.source,
+        source_id=source_id,
+        kind=kind,
+        title=title,
+        organisation=organisation,
+        url=url,
+        locations=locations,
+        remote=_remote(raw, locations),
+        skills=_skills(raw, title, description),
+        pay=_pay(raw, kind),
+        posted_at=posted_at,
+        deadline=deadline.at,
+        deadline_text=deadline.text,
+        active=False if deadline.closed else _active(raw),
+        description=description,
+        fetched_at=fetched_at,
+    )
+
+
+# --- fields -----------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def _aliases() -> dict[str, tuple[tuple[str, ...], ...]]:
+    names = json.loads(files("agents.discovery").joinpath("fields.json").read_text("utf-8"))
+    return {field: tuple(tuple(n.split(".")) for n in listed) for field, listed in names.items()}
+
+
+def _first(raw: Raw, field: str) -> object:
+    """The first of the field's names that holds something, else None."""
+    for path in _aliases()[field]:
+        value: object = raw
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if value not in (None, "", []):
+            return value
+    return None
+
+
+def _plain(value: object, longest: int) -> str | None:
+    """A text without mark-up, white space collapsed, cut to `longest`; None when there is none."""
+    if not isinstance(value, str):
+        return None
+    text = value
+    if "<" in text or "&" in text:
+        text = html.unescape(_TAG.sub(" ", html.unescape(text)))
+    text = " ".join(text.replace("\x00", " ").split())
+    return (text if len(text) <= longest else text[: longest - 1] + "…") or None
+
+
+def _identifier(value: object) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        return None
+    return str(value).strip()[:_NAME_MAX] or None
+
+
+def _link(raw: Raw) -> str | None:
+    """The first value of the link fields that is a web link; other schemes are dropped."""
+    for path in _aliases()["url"]:
+        value: object = raw
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if isinstance(value, str) and (url := _web_link(value.strip())):
+            return url
+    return None
+
+
+def _web_link(url: str) -> str | None:
+    if url.startswith("//"):
+        url = f"https:{url}"
+    if len(url) > _URL_MAX or any(c.isspace() for c in url):
+        return None
+    try:
+        parts = urlsplit(url)
+        return url if parts.scheme.lower() in {"http", "https"} and parts.hostname else None
+    except ValueError:
+        return None
+
+
+def _kind(raw: Raw, title: str) -> Kind:
+    """The record's own kind, else what its fields, employment type or title tell, else a job."""
+    stated = _first(raw, "kind")
+    if isinstance(stated, str):
+        word = stated.strip().lower()
+        if word in set(Kind):
+            return Kind(word)
+        if (told := _kind_in(word)) is not None:
+            return told
+    for field, kind in _TELLING_FIELDS:
+        if raw.get(field) is not None:
+            return kind
+    employment = _first(raw, "employment")
+    stated_type = _kind_in(" ".join(_texts(employment)).lower().replace("_", " "))
+    in_title = _kind_in(title.lower())
+    if in_title in (Kind.INTERNSHIP, Kind.HACKATHON, Kind.BOUNTY):
+        return in_title
+    return stated_type or Kind.JOB
+
+
+def _kind_in(words: str) -> Kind | None:
+    return next((kind for kind, pattern in _KIND_WORDS if pattern.search(words)), None)
+
+
+def _texts(value: object) -> list[str]:
+    """Texts from a text, a list of texts or objects with a name, or a list written as JSON."""
+    if isinstance(value, str) and value.startswith("["):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return []
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list):
+        return []
+    named = (v.get("name") if isinstance(v, Mapping) else v for v in value)
+    return [v for v in named if isinstance(v, str)]
+
+
+def _locations(raw: Raw) -> tuple[str, ...]:
+    texts = (_plain(t, _NAME_MAX) for t in _texts(_first(raw, "locations")))
+    parts = (part.strip() for text in texts if text for part in re.split(r"\s*[;|]\s*", text))
+    return tuple(dict.fromkeys(filter(None, parts)))[:LISTED_MAX]
+
+
+def _remote(raw: Raw, locations: tuple[str, ...]) -> bool | None:
+    """Remote when the record or one of its places says so; unknown when nothing does."""
+    stated = _truth(_first(raw, "remote"))
+    workplace = _first(raw, "workplace")
+    if isinstance(workplace, str):
+        stated = stated or workplace.lower() == "remote"
+    if stated is True or any(parse_location(text).remote for text in locations):
+        return True
+    if stated is None and any(parse_location(text).hybrid for text in locations):
+        return False
+    return stated
+
+
+def _truth(value: object) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower() if isinstance(value, (str, int)) else ""
+    return True if word in _OPEN_WORDS else False if word in _CLOSED_WORDS else None
+
+
+def _active(raw: Raw) -> bool | None:
+    return _truth(_first(raw, "active"))
+
+
+def _skills(raw: Raw, title: str, description: str | None) -> tuple[str, ...]:
+    listed = _texts(_first(raw, "skills"))
+    if len(listed) == 1:
+        listed = listed[0].split(",")
+    named = [canonical_skill(s) for s in listed if 0 < len(s.strip()) <= 60]
+    found = (*named, *skills_in(title), *skills_in(description or ""))
+    return tuple(dict.fromkeys(found))[:LISTED_MAX]
+
+
+def _pay(raw: Raw, kind: Kind) -> Pay | None:
+    low, high = _amount(_first(raw, "pay_min")), _amount(_first(raw, "pay_max"))
+    if low or high:
+        return _structured_pay(raw, low or None, high or None)
+    dollars = _amount(_first(raw, "pay_usd"))
+    if dollars:
+        return read_pay(f"${dollars:,.2f}".removesuffix(".00"), kind)
+    value = _first(raw, "pay")
+    texts = _texts(value) if not isinstance(value, (int, float)) else [f"{value:g}"]
+    text = _plain(" - ".join(texts), _NAME_MAX)
+    if text is None or text.lower() in {"not specified", "n/a", "none", "unknown"}:
+        return None
+    return read_pay(text, kind)
+
+
+def _structured_pay(raw: Raw, low: float | None, high: float | None) -> Pay:
+    currency, period = _first(raw, "pay_currency"), _first(raw, "pay_period")
+    code = currency.strip().upper()[:5] if isinstance(currency, str) else None
+    if low is not None and high is not None:
+        low, high = min(low, high), max(low, high)
+    amounts = "–".join(f"{a:,.0f}" for a in (low, high) if a is not None)
+    words = " ".join(filter(None, (amounts, code, f"per {period}" if period else None)))
+    known = read_period(period) if isinstance(period, str) else None
+    return Pay(min=low, max=high, currency=code, period=known, text=words)
+
+
+def _amount(value: object) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        value = value.replace(",", "").strip().lstrip("$€£₹")
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return number if 0 <= number < 1e12 else None
+
+
+def _identity(
+    *,
+    source: str,
+    source_id: str | None,
+    url: str | None,
+    title: str,
+    organisation: str | None,
+    locations: tuple[str, ...],
+) -> str:
+    """Stable for a record: from its own id and link, else from its words."""
+    words: tuple[str, ...] = (source, source_id or "", url or "")
+    if not source_id and not url:
+        words = (*words, title, organisation or "", *locations)
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Adapters: where postings come from. Each implements `discovery.port.Source`."""

@@ -1,0 +1,126 @@
+"""Postings from a file of the user's: JSONL, a JSON array, or CSV."""
+
+import asyncio
+import csv
+import io
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agents.discovery.port import Reading, SourceFailed
+from agents.discovery.record import Origin, Unreadable, read_record
+from agents.domain.opportunity import Opportunity
+
+FILE_BYTES_MAX = 100_000_000
+RECORDS_MAX = 200_000
+
+
+class FileSource:
+    """One file. A record that can't be read is counted, the rest is used."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.label = f"file {path.name}"
+
+    async def read(self) -> Reading:
+        """Read it in a thread, which stops at the next record once this is cancelled."""
+        stop = threading.Event()
+        try:
+            return await asyncio.to_thread(self._read, stop)
+        finally:
+            stop.set()
+
+    def _read(self, stop: threading.Event) -> Reading:
+        text = self._text()
+        origin = Origin(source="file", fetched_at=datetime.now(UTC))
+        opportunities: list[Opportunity] = []
+        unreadable: Counter[str] = Counter()
+        for count, raw in enumerate(self._records(text)):
+            if stop.is_set():
+                break
+            if count >= RECORDS_MAX:
+                raise SourceFailed(f"{self.label}: more than {RECORDS_MAX:,} records")
+            try:
+                opportunities.append(read_record(raw, origin))
+            except Unreadable as reason:
+                unreadable[str(reason)] += 1
+        if unreadable and not opportunities:
+            raise SourceFailed(
+                f"{self.label}: none of its {unreadable.total():,} records can be read"
+            )
+        return Reading(opportunities=tuple(opportunities), unreadable=dict(unreadable))
+
+    def _text(self) -> str:
+        try:
+            if self._path.exists() and not self._path.is_file():
+                raise SourceFailed(f"{self.label}: not a file but a directory or a device")
+            size = self._path.stat().st_size
+            if size > FILE_BYTES_MAX:
+                raise SourceFailed(
+                    f"{self.label}: {size:,} bytes, at most {FILE_BYTES_MAX:,} are read"
+                )
+            text = self._path.read_bytes().decode("utf-8-sig")
+        except FileNotFoundError:
+            raise SourceFailed(f"{self.label}: no such file ({self._path})") from None
+        except UnicodeDecodeError:
+            raise SourceFailed(f"{self.label}: not a text file in UTF-8") from None
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise SourceFailed(f"{self.label}: {reason}") from error
+        if "\x00" in text:
+            raise SourceFailed(f"{self.label}: not a text file in UTF-8")
+        return text
+
+    def _records(self, text: str) -> Iterator[object]:
+        start = text[:1000].lstrip()[:1]
+        if start == "[":
+            return iter(self._array(text))
+        if start == "{":
+            wrapped = _wrapped(text)
+            return _json_lines(text) if wrapped is None else iter(wrapped)
+        if self._path.suffix.lower() == ".csv" or "," in text.partition("\n")[0]:
+            return self._rows(text)
+        if not text.strip():
+            return iter(())
+        return _json_lines(text)
+
+    def _array(self, text: str) -> list[object]:
+        try:
+            array = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise SourceFailed(f"{self.label}: not valid JSON ({error})") from None
+        return array if isinstance(array, list) else [array]
+
+    def _rows(self, text: str) -> Iterator[object]:
+        try:
+            for row in csv.DictReader(io.StringIO(text), strict=False):
+                yield {k.strip(): v for k, v in row.items() if isinstance(k, str)}
+        except csv.Error as error:
+            raise SourceFailed(f"{self.label}: not valid CSV ({error})") from None
+
+
+def _wrapped(text: str) -> list[object] | None:
+    """The records of one JSON object such as `{"jobs": [...]}`; None when it is JSONL instead."""
+    if not text.startswith("{\n") and text.count("\n") > 1:
+        return None
+    try:
+        whole = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    lists = [
+        v for v in whole.values() if isinstance(v, list) and any(isinstance(i, dict) for i in v)
+    ]
+    return lists[0] if len(lists) == 1 and "title" not in whole else [whole]
+
+
+def _json_lines(text: str) -> Iterator[object]:
+    """Each line's value; a line that is no JSON comes as a text, which no record can be."""
+    for line in text.split("\n"):
+        if line.strip():
+            try:
+                yield json.loads(line)
+            except (ValueError, RecursionError):
+                yield "broken line"

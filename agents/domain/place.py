@@ -1,0 +1,269 @@
+"""Places: what a location text means, and whether a posting's place is one a person asked for.
+
+`NYC`, `New York` and `New York, NY` are one place. Unknown names stay as they are written.
+The names come from `places.json`: countries, their regions, cities, metro areas, world areas.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib.resources import files
+
+WORLDWIDE = "worldwide"
+
+_REMOTE = re.compile(r"\b(?:fully remote|remote|online|virtual|work from home|wfh|telecommute)\b")
+_HYBRID = re.compile(r"\b(?:hybrid|remote[- ]friendly)\b")
+_GLOBAL = re.compile(r"\b(?:anywhere|worldwide|global|globally|international|everywhere)\b")
+# Words that say nothing about where: "2 locations", "multiple", "NY office", "(HQ)".
+_NOISE = re.compile(
+    r"\b(?:\d+ )?(?:multiple|various|several|select)? ?locations?\b|\bmultiple\b|\bvarious\b"
+    r"|\bon-?site\b|\boffices?\b|\bhq\b|\bheadquarters\b|\bonly\b|\bselect(?:ed)?\b|\bwithin\b"
+    r"|\bbased\b|\bin\b(?=\s+\w)"  # "remote in USA", not "Carmel, IN"
+    r"|\bmetro\b|\bcity of\b|\btbd\b|\bn/a\b|\bflexible\b|\btravel[- ]required\b"
+)
+# Codes of regions that are also words, or parts of names, of other things.
+_CODES_AND_WORDS = frozenset(
+    ("in", "or", "me", "hi", "ok", "la", "de", "co", "id", "al", "pa", "ma", "on", "oh", "as")
+)
+_SEPARATORS = re.compile(r"\s*[,;/|()•·:]\s*|\s+[-–—]\s+|\s+(?:or|and|&)\s+|^-+|-+$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A city, region, country or world area; the parts nobody named are None."""
+
+    city: str | None = None
+    region: str | None = None
+    country: str | None = None
+    area: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """One location text, read: the places it names and whether it says remote or hybrid."""
+
+    places: tuple[Place, ...]
+    remote: bool
+    hybrid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Gazetteer:
+    countries: Mapping[str, str]  # name or alias -> country
+    codes: Mapping[str, str]  # ISO alpha-2 -> country
+    regions: Mapping[str, tuple[str, str]]  # full name -> (region, country)
+    region_codes: Mapping[str, tuple[str, str]]  # code -> (region, country)
+    cities: Mapping[str, tuple[str, str | None, str]]  # name or alias -> (city, region, country)
+    areas: Mapping[str, str]  # name or alias -> area
+    members: Mapping[str, frozenset[str]]  # area -> countries
+    metros: Mapping[str, frozenset[str]]  # metro or alias -> cities
+
+
+def fold(text: str) -> str:
+    """Lower case, without accents, white space collapsed: what names are compared by."""
+    plain = unicodedata.normalize("NFKD", text.replace("ı", "i").replace("ø", "o"))
+    plain = "".join(c for c in plain if not unicodedata.combining(c))
+    return " ".join(plain.lower().split())
+
+
+@lru_cache(maxsize=8192)
+def parse_location(text: str) -> Location:
+    """Read a location text; names it doesn't know become cities of that name."""
+    words = fold(text[:200]).replace("u.s.a.", "usa").replace("u.s.", "usa")
+    hybrid = bool(_HYBRID.search(words))
+    words = _HYBRID.sub(" ", words)
+    remote = bool(_REMOTE.search(words))
+    words = _NOISE.sub(" ", _REMOTE.sub(" ", words))
+    places: list[Place] = []
+    if _GLOBAL.search(words):
+        remote = True
+        words = _GLOBAL.sub(" ", words)
+        if not words.strip(" ,-()"):  # "Ukraine, anywhere" is not the whole world
+            places.append(Place(area=WORLDWIDE))
+    current = Place()
+    for part in _parts(words):
+        named = _attach(current, part)
+        if named is None:
+            places.append(current)
+            named = _attach(Place(), part) or Place(city=part)
+        current = named
+    places.append(current)
+    found = tuple(dict.fromkeys(_complete(p) for p in places if p != Place()))
+    return Location(places=found, remote=remote and not hybrid, hybrid=hybrid)
+
+
+def parse_wanted(text: str) -> tuple[Place, ...]:
+    """The places that a person's location means: several for a metro area such as `Bay Area`."""
+    cities = _gazetteer().metros.get(fold(text))
+    if cities is not None:
+        return tuple(_complete(Place(city=city)) for city in sorted(cities))
+    return parse_location(text).places
+
+
+def covers(wanted: Place, posting: Place) -> bool:
+    """Whether a posting's place is the wanted one, lies within it, or is an area open to it."""
+    if posting.area is not None:
+        members = _members(posting.area)
+        if members is None or wanted.area == posting.area:
+            return True
+        return wanted.country in members if wanted.country else False
+    if wanted.area is not None:
+        members = _members(wanted.area)
+        return members is None or posting.country in members
+    if wanted.city is not None:
+        same = posting.city is not None and _same_city(wanted.city, posting.city)
+        return same and _agree(wanted.region, posting.region, wanted.country, posting.country)
+    if wanted.region is not None:
+        return posting.region == wanted.region and posting.country == wanted.country
+    return wanted.country is not None and posting.country == wanted.country
+
+
+def split_locations(text: str) -> tuple[str, ...]:
+    """Split a person's list: `New York, NY, Lagos` is two places, `Lagos, Nigeria` one."""
+    found: list[str] = []
+    for chunk in re.split(r"\s*[|;]\s*|\s+or\s+", text.strip()):
+        for part in filter(None, (p.strip() for p in chunk.split(","))):
+            if found and _qualifies(found[-1], part):
+                found[-1] = f"{found[-1]}, {part}"
+            else:
+                found.append(part)
+    return tuple(dict.fromkeys(found))
+
+
+# --- reading the parts of a text --------------------------------------------------------------
+
+
+def _parts(words: str) -> list[str]:
+    parts: list[str] = []
+    for raw in _SEPARATORS.split(words):
+        part = raw.strip(" .-")
+        if part:
+            parts += _cut(part)
+    return parts
+
+
+def _cut(part: str) -> list[str]:
+    """Cut `usa mountain view`, `ca usa` or `united states-minnesota-plymouth` into names."""
+    names = _gazetteer()
+    if _known(part):
+        return [part]
+    if "-" in part:
+        head, _, tail = part.partition("-")
+        if head in names.countries or head in names.regions:
+            return [head, *_cut(tail)]
+    words = part.split()
+    for cut in range(1, len(words)):
+        head, tail = " ".join(words[:cut]), " ".join(words[cut:])
+        if tail in names.countries or tail in names.areas or _is_code(tail, head):
+            return [*_cut(head), tail]
+        if head in names.countries:
+            code, _, city = tail.partition(" ")
+            return (
+                [head, code, city] if code in names.region_codes and city else [head, *_cut(tail)]
+            )
+    return [part]
+
+
+def _is_code(tail: str, head: str) -> bool:
+    """Whether `tail` is a region's code behind a city, as in `irvine ca`."""
+    names = _gazetteer()
+    return tail in names.region_codes and (head in names.cities or tail not in _CODES_AND_WORDS)
+
+
+def _known(part: str) -> bool:
+    names = _gazetteer()
+    tables = (names.cities, names.countries, names.regions, names.region_codes, names.areas)
+    return any(part in table for table in tables) or part in names.metros
+
+
+def _attach(place: Place, part: str) -> Place | None:
+    """`place` with what `part` names, or None when that belongs to another place."""
+    names = _gazetteer()
+    if part in names.areas:
+        return Place(area=names.areas[part]) if place == Place() else place
+    region = names.region_codes.get(part) or names.regions.get(part)
+    city = names.cities.get(part)
+    if region and city and place == Place():
+        region = None  # "New York" and "Washington" alone are the cities
+    if region is not None and place.region is None and place.country in (None, region[1]):
+        return replace(place, region=region[0], country=region[1])
+    country = names.countries.get(part)
+    if country is None and city is None and region is None:
+        country = names.codes.get(part)
+    if country is not None:
+        return replace(place, country=country) if place.country in (None, country) else None
+    if place.city is not None:
+        return None if part != place.city else place
+    return replace(place, city=city[0] if city else part)
+
+
+def _complete(place: Place) -> Place:
+    """Fill a known city's region and country where the text named none."""
+    city = _gazetteer().cities.get(place.city or "")
+    if city is None or place.country not in (None, city[2]):
+        return place
+    if place.region is None:
+        return replace(place, region=city[1], country=city[2])
+    return replace(place, country=place.country or city[2])
+
+
+def _same_city(wanted: str, posting: str) -> bool:
+    if wanted == posting or wanted in _gazetteer().metros.get(posting, ()):
+        return True
+    unknown = posting not in _gazetteer().cities
+    return unknown and re.search(rf"\b{re.escape(wanted)}\b", posting) is not None
+
+
+def _agree(region: str | None, other: str | None, country: str | None, other_c: str | None) -> bool:
+    same_region = region is None or other is None or region == other
+    return same_region and (country is None or other_c is None or country == other_c)
+
+
+def _members(area: str) -> frozenset[str] | None:
+    """The countries of an area, None for the whole world."""
+    return None if area == WORLDWIDE else _gazetteer().members[area]
+
+
+def _qualifies(place: str, part: str) -> bool:
+    """Whether `part` only says where `place` lies, as NY does for New York."""
+    names = _gazetteer()
+    before, word = fold(place), fold(part)
+    if before in names.countries or before in names.areas:
+        return False
+    if word in names.countries:
+        return True
+    region = names.region_codes.get(word) or names.regions.get(word)
+    return region is not None and (word not in names.cities or word == before or len(word) == 2)
+
+
+@lru_cache(maxsize=1)
+def _gazetteer() -> _Gazetteer:
+    data = json.loads(files("agents.domain").joinpath("places.json").read_text("utf-8"))
+    countries: dict[str, str] = {}
+    codes: dict[str, str] = {}
+    for name, entry in data["countries"].items():
+        codes[entry["code"]] = name
+        countries.update(dict.fromkeys((name, *entry["aliases"]), name))
+    regions: dict[str, tuple[str, str]] = {}
+    region_codes: dict[str, tuple[str, str]] = {}
+    for country, table in reversed(data["regions"].items()):  # the first country wins a tie
+        for code, region in table.items():
+            regions[region] = region_codes[code] = (region, country)
+    cities: dict[str, tuple[str, str | None, str]] = {}
+    for name, entry in data["cities"].items():
+        value = (name, entry["region"], entry["country"])
+        cities.update(dict.fromkeys((name, *entry["aliases"]), value))
+    # "NY" alone is read as the city, as people use it.
+    cities.setdefault("ny", cities["new york"])
+    areas: dict[str, str] = {}
+    members: dict[str, frozenset[str]] = {}
+    for name, entry in data["areas"].items():
+        areas.update(dict.fromkeys((name, *entry["aliases"]), name))
+        members[name] = frozenset(entry["countries"])
+    metros: dict[str, frozenset[str]] = {}
+    for name, entry in data["metros"].items():
+        metros.update(dict.fromkeys((name, *entry["aliases"]), frozenset(entry["cities"])))
+    return _Gazetteer(countries, codes, regions, region_codes, cities, areas, members, metros)

@@ -1,0 +1,78 @@
+"""Skills: one name for each, whatever it is called, and those a text names.
+
+The names come from `skills.json`. A name that is also an everyday word ("go", "r", "spring") is
+found in a text only where it is written with a capital, as names are.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib.resources import files
+
+_WORDS_MAX = 3  # the longest names have three words
+_TRIM = "()[]{}<>,;:!?\"'`*•“”‘’…"
+
+
+def canonical_skill(text: str) -> str:
+    """The one name of a skill: `Postgres` -> `postgresql`; unknown ones are only lower-cased."""
+    word = " ".join(text.lower().split())
+    return _names().get(word, word)
+
+
+def split_skills(text: str) -> tuple[str, ...]:
+    """Skills from a comma list, each once, in the order given, in the words given."""
+    seen: dict[str, str] = {}
+    for part in re.split(r"[,;\n]", text):
+        word = " ".join(part.split())
+        if word:
+            seen.setdefault(canonical_skill(word), word)
+    return tuple(seen.values())
+
+
+def skills_in(text: str) -> tuple[str, ...]:
+    """The known skills a text names, each once, in order of appearance."""
+    names, ambiguous = _names(), _ambiguous()
+    words = list(_words(text))
+    found: dict[str, None] = {}
+    at = 0
+    while at < len(words):
+        for length in range(min(_WORDS_MAX, len(words) - at), 0, -1):
+            written = " ".join(words[at : at + length])
+            name = names.get(written.lower())
+            if name and (written.lower() not in ambiguous or written[0].isupper()):
+                found[name] = None
+                at += length - 1
+                break
+        at += 1
+    return tuple(found)
+
+
+def _words(text: str) -> Iterator[str]:
+    names = _names()
+    for raw in text.split():
+        word = raw.strip(_TRIM).rstrip(".")
+        if "/" in word and word.lower() not in names:
+            yield from filter(None, word.split("/"))
+        elif word:
+            yield word
+
+
+@lru_cache(maxsize=1)
+def _names() -> dict[str, str]:
+    names: dict[str, str] = {}
+    for name, aliases in _data()["aliases"].items():
+        names.update(dict.fromkeys((name, *aliases), name))
+    return names
+
+
+@lru_cache(maxsize=1)
+def _ambiguous() -> frozenset[str]:
+    return frozenset(_data()["ambiguous"])
+
+
+@lru_cache(maxsize=1)
+def _data() -> dict[str, dict[str, list[str]]]:
+    text = files("agents.domain").joinpath("skills.json").read_text("utf-8")
+    data: dict[str, dict[str, list[str]]] = json.loads(text)
+    return data

@@ -1,0 +1,50 @@
+"""Drafting on request: an application for one match of a shortlist."""
+
+from dataclasses import dataclass
+
+from agents.action.agent import ActionAgent
+from agents.domain.draft import Draft
+from agents.domain.match import Match
+from agents.store.outcomes import OutcomeStore
+from agents.store.people import PeopleStore
+
+
+class NoSuchMatch(Exception):  # noqa: N818 - names the situation
+    """The shortlist has no match of that rank; `ranks` are those it has."""
+
+    def __init__(self, ranks: tuple[int, ...]) -> None:
+        super().__init__(f"ranks {ranks}")
+        self.ranks = ranks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftedMatch:
+    """A match and the draft written for it."""
+
+    match: Match
+    draft: Draft
+
+
+class Drafting:
+    """The use case behind /draft and the Draft button."""
+
+    def __init__(self, action: ActionAgent, outcomes: OutcomeStore, people: PeopleStore) -> None:
+        self._action = action
+        self._outcomes = outcomes
+        self._people = people
+
+    async def draft(self, user_id: str, run_id: str, rank: int) -> DraftedMatch:
+        """The draft for the match of that rank: the one written with the run, or a new one.
+
+        Raises NoSuchMatch. The caller has checked that the run is the person's.
+        """
+        matches = {match.rank: match for match in await self._outcomes.matches(run_id)}
+        match = matches.get(rank)
+        if match is None:
+            raise NoSuchMatch(tuple(matches))
+        for draft in await self._outcomes.drafts(run_id):
+            if draft.opportunity_id == match.opportunity.id:
+                return DraftedMatch(match=match, draft=draft)
+        profile = await self._people.profile(user_id)
+        (draft,) = await self._action.act(run_id, [match.opportunity], profile)
+        return DraftedMatch(match=match, draft=draft)

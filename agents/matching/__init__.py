@@ -1,0 +1,1 @@
+"""The Matching agent: what is left out and why, then who fits best. Read `agent.py` first."""

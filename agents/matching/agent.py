@@ -1,0 +1,117 @@
+"""The Matching agent: hard filters first, each counted, then a score with its reasons."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from agents.configs import RankingWeights
+from agents.domain.match import Match, MatchMethod, Provenance
+from agents.domain.opportunity import Opportunity
+from agents.domain.profile import Profile
+from agents.matching.filters import PlaceWish, sift
+from agents.matching.port import Scores
+from agents.matching.ranker import RankedOpportunity, Wish, rank
+
+
+class Now(Protocol):
+    """The part of a clock that this agent needs."""
+
+    def now(self) -> datetime:
+        """The current instant in UTC."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matching:
+    """The best matches, and what became of the postings looked at.
+
+    postings = expired + inactive + the sum of filtered + ranked
+    """
+
+    matches: tuple[Match, ...]
+    expired: int
+    inactive: int
+    filtered: Mapping[str, int]
+    ranked: int
+
+
+class MatchingAgent:
+    """Ranks postings for a person without any outside call."""
+
+    def __init__(self, scores: Scores, clock: Now) -> None:
+        self._scores = scores
+        self._clock = clock
+
+    async def match(
+        self,
+        run_id: str,
+        opportunities: Sequence[Opportunity],
+        profile: Profile,
+        *,
+        query: str = "",
+        limit: int,
+        weights: RankingWeights,
+        dismissed: frozenset[str] = frozenset(),
+    ) -> Matching:
+        """Filter and rank `opportunities`, keep the best `limit` with their scores, return them."""
+        matching = await asyncio.to_thread(
+            self._match,
+            opportunities=opportunities,
+            profile=profile,
+            query=query,
+            limit=limit,
+            weights=weights,
+            dismissed=dismissed,
+        )
+        await self._scores.keep_matches(run_id, matching.matches)
+        return matching
+
+    async def unscore(self, run_id: str) -> str | None:
+        """The undo of `match`: scores and reasons become NULL, the postings stay."""
+        count = await self._scores.unscore(run_id)
+        return f"{count} scores removed" if count else None
+
+    def _match(
+        self,
+        *,
+        opportunities: Sequence[Opportunity],
+        profile: Profile,
+        query: str,
+        limit: int,
+        weights: RankingWeights,
+        dismissed: frozenset[str],
+    ) -> Matching:
+        now = self._clock.now()
+        place = PlaceWish.of(profile)
+        sifted = sift(opportunities, profile, place, dismissed, now)
+        wish = Wish.of(profile, query, place)
+        ranked = rank(sifted.kept, wish, now, weights)
+        return Matching(
+            matches=tuple(
+                _match_of(position, best, now) for position, best in enumerate(ranked[:limit], 1)
+            ),
+            expired=sifted.expired,
+            inactive=sifted.inactive,
+            filtered=sifted.filtered,
+            ranked=len(ranked),
+        )
+
+
+def _match_of(position: int, best: RankedOpportunity, now: datetime) -> Match:
+    opportunity = best.opportunity
+    return Match(
+        rank=position,
+        score=best.score,
+        method=MatchMethod.HEURISTIC,
+        reasons=best.reasons,
+        cautions=best.cautions,
+        provenance=Provenance(
+            source=opportunity.source,
+            fetched_at=opportunity.fetched_at,
+            from_cache=False,
+            age_s=max(0.0, round((now - opportunity.fetched_at).total_seconds(), 3)),
+        ),
+        opportunity=opportunity,
+    )

@@ -1,0 +1,13 @@
+"""Domain values as JSON and back; reading checks them again."""
+
+from pydantic import TypeAdapter
+
+from agents.domain.match import Provenance
+from agents.domain.opportunity import Opportunity
+from agents.domain.profile import Profile
+from agents.domain.run import ScoutRequest
+
+OPPORTUNITY = TypeAdapter(Opportunity)
+PROFILE = TypeAdapter(Profile)
+PROVENANCE = TypeAdapter(Provenance)
+REQUEST = TypeAdapter(ScoutRequest)

@@ -1,0 +1,189 @@
+"""The connection to SQLite or PostgreSQL, and its migrations."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from agents.domain.errors import InvalidValue
+from agents.store.errors import StoreError
+
+HEAD = "0001"
+"""The newest migration; a test holds it to what stands in migrations/versions."""
+
+_ALLOWED = "sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"
+_BUSY_TIMEOUT_MS = 10_000
+
+
+def async_url(text: str) -> URL:
+    """The address with its async driver; raises InvalidValue for another kind of database."""
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise InvalidValue("DATABASE_URL", "not a database address", _ALLOWED) from None
+    match url.get_backend_name():
+        case "sqlite":
+            return url.set(drivername="sqlite+aiosqlite")
+        case "postgresql" | "postgres":
+            return url.set(drivername="postgresql+asyncpg")
+        case other:
+            raise InvalidValue("DATABASE_URL", f"unknown database {other!r}", _ALLOWED)
+
+
+class Database:
+    """Transactions over one engine. Use as an async context manager."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._reader = engine.execution_options(webscout_reads=True)
+        self._sqlite = engine.dialect.name == "sqlite"
+
+    @classmethod
+    def open(cls, text: str) -> Self:
+        """An engine for the address; nothing is connected yet. SQLite's folder is made."""
+        url = async_url(text)
+        if url.get_backend_name() != "sqlite":
+            # Supabase's pooler gives each transaction another server connection, where a statement
+            # prepared on the last one is unknown.
+            return cls(create_async_engine(url, connect_args={"statement_cache_size": 0}))
+        if url.database and url.database != ":memory:":
+            try:
+                Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(f"DATABASE_URL: {error.strerror}: {error.filename}") from error
+        engine = create_async_engine(url)
+        sa.event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+        sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        return cls(engine)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may write; SQLite's write lock is taken at its start."""
+        async with self._engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that only reads."""
+        async with self._reader.connect() as connection:
+            yield connection
+
+    def upsert(self, table: sa.Table, keys: tuple[str, ...]) -> Any:
+        """INSERT that replaces the other columns of a row with the same keys."""
+        dialect: Any = sqlite if self._sqlite else postgresql
+        statement = dialect.insert(table)
+        others = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
+        if not others:
+            return statement.on_conflict_do_nothing(index_elements=keys)
+        return statement.on_conflict_do_update(index_elements=keys, set_=others)
+
+    async def migrate(self) -> bool:
+        """Bring the schema up to date; False when it was. Raises StoreError."""
+        try:
+            async with self.read() as connection:
+                if await connection.run_sync(_version) == HEAD:
+                    return False
+            async with self.write() as connection:
+                await connection.run_sync(_upgrade)
+        except (SQLAlchemyError, OSError) as error:
+            raise StoreError(f"DATABASE_URL: {_one_line(error)}") from error
+        return True
+
+    async def check(self) -> None:
+        """Raise StoreError unless the database answers and its schema is current."""
+        try:
+            async with self.read() as connection:
+                version = await connection.run_sync(_version)
+        except (SQLAlchemyError, OSError) as error:
+            raise StoreError(_one_line(error)) from error
+        if version != HEAD:
+            raise StoreError(f"schema {version or 'missing'}, needs {HEAD}: run webscout migrate")
+
+    async def leave_no_trace(self) -> None:
+        """Move SQLite's write-ahead log into the (overwritten) pages and empty it."""
+        if not self._sqlite:
+            return
+        for _ in range(50):  # a reader at work delays it, for as long as one query takes
+            async with self._reader.connect() as connection:
+                raw = await connection.get_raw_connection()
+                driver: Any = raw.driver_connection
+                await driver.rollback()  # a checkpoint can't run inside a transaction
+                cursor = await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                busy, *_counts = await cursor.fetchone()
+                await cursor.close()
+            if not busy:
+                return
+            await asyncio.sleep(0.1)
+        raise StoreError("the write-ahead log is in use; what was deleted is overwritten later")
+
+
+def schema_sql() -> str:
+    """The whole schema as PostgreSQL's SQL, for an editor such as Supabase's."""
+    from alembic import command  # noqa: PLC0415 - 200 ms, only when there is something to do
+
+    buffer = io.StringIO()
+    config = _alembic_config()
+    config.output_buffer = buffer
+    command.upgrade(config, "head", sql=True)
+    return buffer.getvalue()
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # SQLAlchemy says BEGIN itself, see _begin_sqlite
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={_BUSY_TIMEOUT_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "secure_delete=ON",  # what /forget deletes is overwritten in the file
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reads = connection.get_execution_options().get("webscout_reads", False)
+    # A deferred transaction that turns into a write fails at once when another is writing.
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _version(connection: Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _alembic_config() -> Any:
+    from alembic.config import Config  # noqa: PLC0415 - 200 ms, only when there is something to do
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command  # noqa: PLC0415
+
+    config = _alembic_config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _one_line(error: BaseException) -> str:
+    return str(getattr(error, "orig", None) or error).strip().splitlines()[0][:300]

@@ -1,0 +1,52 @@
+"""Postings as their sources gave them, the newest copy of each."""
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from agents.domain.opportunity import Opportunity
+from agents.store.codec import OPPORTUNITY
+from agents.store.database import Database
+from agents.store.schema import opportunities
+
+# Rows bound in one go: binding happens in the event loop, which must not stand still for long.
+_BATCH = 250
+
+
+class PostingStore:
+    """Implements discovery's Postings."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def keep(self, found: Iterable[Opportunity]) -> None:
+        """Store them, replacing older copies of the same id, in one transaction."""
+        statement = self._db.upsert(opportunities, ("id",))
+        batch: list[dict[str, object]] = []
+        async with self._db.write() as connection:
+            for opportunity in found:
+                batch.append(_row(opportunity))
+                if len(batch) == _BATCH:
+                    await connection.execute(statement, batch)
+                    batch = []
+            if batch:
+                await connection.execute(statement, batch)
+
+    async def get(self, opportunity_id: str) -> Opportunity | None:
+        """One posting, or None when it was never stored."""
+        query = sa.select(opportunities.c.body).where(opportunities.c.id == opportunity_id)
+        async with self._db.read() as connection:
+            body = (await connection.execute(query)).scalar()
+        return None if body is None else OPPORTUNITY.validate_json(body)
+
+
+def _row(opportunity: Opportunity) -> dict[str, object]:
+    return {
+        "id": opportunity.id,
+        "source": opportunity.source,
+        "kind": opportunity.kind.value,
+        "deadline": opportunity.deadline,
+        "active": opportunity.active,
+        "fetched_at": opportunity.fetched_at,
+        "body": OPPORTUNITY.dump_json(opportunity).decode(),
+    }

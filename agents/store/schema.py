@@ -1,0 +1,180 @@
+"""The tables. Instants are UTC; JSON columns hold what is read and written whole.
+
+A user is known here by a random id; only `users` says whose it is. Forgetting a user deletes that
+row and every text; the runs and their events stay, as ids and counts.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware instant in UTC, also on SQLite, which keeps no zone."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse an instant without a zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("an instant without a zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give SQLite's instants their zone back."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _table(name: str, *columns: Any) -> sa.Table:
+    return sa.Table(name, metadata, *columns)
+
+
+def _key(name: str, *constraints: Any) -> sa.Column[Any]:
+    return sa.Column(name, sa.String(64), *constraints, primary_key=True)
+
+
+def _owner() -> sa.ForeignKey:
+    return sa.ForeignKey("users.id", ondelete="CASCADE")
+
+
+# --- people -----------------------------------------------------------------------------------
+
+users = _table(
+    "users",
+    _key("id"),
+    sa.Column("channel", sa.String(16), nullable=False),  # telegram, local, cli
+    sa.Column("external_id", sa.String(64), nullable=False),
+    sa.Column("expecting", sa.String(64)),  # the question that the user's next text answers
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("channel", "external_id"),
+)
+profiles = _table(
+    "profiles",
+    _key("user_id", _owner()),
+    sa.Column("body", sa.JSON, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+)
+saved = _table(
+    "saved",
+    _key("user_id", _owner()),
+    _key("opportunity_id"),
+    sa.Column("saved_at", UtcDateTime, nullable=False),
+)
+dismissed = _table(
+    "dismissed",
+    _key("user_id", _owner()),
+    _key("opportunity_id"),
+    sa.Column("dismissed_at", UtcDateTime, nullable=False),
+)
+
+# --- postings ---------------------------------------------------------------------------------
+
+opportunities = _table(
+    "opportunities",
+    _key("id"),
+    sa.Column("source", sa.String(128), nullable=False, index=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("deadline", UtcDateTime),
+    sa.Column("active", sa.Boolean),
+    sa.Column("fetched_at", UtcDateTime, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),  # JSON, written and read whole
+)
+
+# --- runs: the ledger (ids, counts) and the texts that can be forgotten -------------------------
+
+runs = _table(
+    "runs",
+    _key("id"),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("user_id", sa.String(64), nullable=False, index=True),  # outlives the user's row
+    sa.Column("config", sa.String(64), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False, index=True),
+    sa.Column("last_seq", sa.Integer, nullable=False),
+    sa.Column("error_type", sa.String(64)),
+    sa.Column("created_at", UtcDateTime, nullable=False, index=True),
+    sa.Column("ended_at", UtcDateTime),
+)
+run_events = _table(
+    "run_events",
+    _key("run_id", sa.ForeignKey("runs.id")),
+    sa.Column("seq", sa.Integer, primary_key=True),
+    sa.Column("type", sa.String(32), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("data", sa.JSON, nullable=False),
+)
+run_texts = _table(
+    "run_texts",
+    _key("run_id", sa.ForeignKey("runs.id")),
+    _key("name"),  # request, report
+    sa.Column("body", sa.Text, nullable=False),
+)
+run_messages = _table(
+    "run_messages",
+    _key("run_id", sa.ForeignKey("runs.id")),
+    sa.Column("chat_id", sa.BigInteger, nullable=False),
+    sa.Column("message_id", sa.BigInteger),  # None until the placeholder was sent
+    sa.Column("answered_at", UtcDateTime),  # None until the run's end stands in the message
+)
+matches = _table(
+    "matches",
+    _key("run_id", sa.ForeignKey("runs.id")),
+    _key("opportunity_id", sa.ForeignKey("opportunities.id")),
+    sa.Column("rank", sa.Integer, nullable=False),
+    sa.Column("score", sa.Float),
+    sa.Column("method", sa.String(16), nullable=False),
+    sa.Column("reasons", sa.JSON(none_as_null=True)),
+    sa.Column("cautions", sa.JSON(none_as_null=True)),
+    sa.Column("provenance", sa.JSON, nullable=False),
+)
+drafts = _table(
+    "drafts",
+    _key("run_id", sa.ForeignKey("runs.id")),
+    _key("opportunity_id", sa.ForeignKey("opportunities.id")),
+    sa.Column("method", sa.String(16), nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+)
+
+# --- local mode: the messages of the chat page --------------------------------------------------
+
+chat_counters = _table(
+    "chat_counters",
+    _key("name"),  # message, revision, update; they never go back
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+chat_messages = _table(
+    "chat_messages",
+    sa.Column("chat_id", sa.BigInteger, primary_key=True),
+    sa.Column("message_id", sa.BigInteger, primary_key=True),
+    sa.Column("revision", sa.BigInteger, nullable=False, index=True),
+    sa.Column("body", sa.Text, nullable=False),
+)
+chat_updates = _table(
+    "chat_updates",
+    sa.Column("update_id", sa.BigInteger, primary_key=True),
+    sa.Column("body", sa.Text, nullable=False),
+)
+chat_files = _table(
+    "chat_files",
+    _key("id"),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+)

@@ -1,0 +1,1 @@
+"""What people touch: the chat, the web server, the command line. Start at `bootstrap.py`."""

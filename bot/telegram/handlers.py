@@ -1,0 +1,272 @@
+"""Handlers: read what came, call one use case, show a view. One method a command.
+
+Buttons are in `taps.py`; both share `Desk`, what a handler works with.
+"""
+
+import io
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from telegram import Bot, InputFile, Message, Update
+from telegram.ext import ContextTypes
+
+from agents.domain.errors import InvalidValue
+from agents.domain.run import QUERY_MAX, ScoutRequest
+from agents.draft import Drafting, NoSuchMatch
+from agents.scout import AlreadyScouting, Scout
+from agents.store.people import PeopleStore, Person
+from agents.store.runs import RunStore
+from bot.telegram import views
+from bot.telegram.buttons import Field
+from bot.telegram.profile_text import read_answer, read_line
+from bot.telegram.progress import ScoutMessages, send
+from bot.telegram.views import View
+
+Context = ContextTypes.DEFAULT_TYPE
+
+SHORTLIST_MAX = 30
+SETUP = "setup:"
+"""What a person is expected to answer: a field, in the set-up with this before it."""
+SETUP_FIELDS = (Field.SKILLS, Field.LOCATIONS, Field.KINDS)
+PLAIN_TEXT = (
+    "I act on commands: /scout finds opportunities, <code>/scout backend</code> looks for a word, "
+    "/help lists the rest."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What the handlers work with."""
+
+    bot: Bot
+    channel: str
+    people: PeopleStore
+    runs: RunStore
+    scout: Scout
+    drafting: Drafting
+    messages: ScoutMessages
+    sources: tuple[str, ...]
+    config: str
+    sample_fallback: bool
+    clear_chat: Callable[[], Awaitable[None]] | None
+    """Deletes the chat's messages where we keep them ourselves (local mode)."""
+
+    async def person(self, update: Update) -> Person:
+        """Who sent the update."""
+        user = update.effective_user
+        assert user is not None  # noqa: S101 - the filters let only users' updates through
+        return await self.people.person(self.channel, str(user.id))
+
+    async def start_scout(
+        self, person: Person, chat_id: int, query: str, message_id: int | None = None
+    ) -> None:
+        """Journal and start a scout with the person's profile; says so when one is under way."""
+        request = ScoutRequest(
+            query=query,
+            profile=await self.people.profile(person.id),
+            sources=self.sources,
+            limit=SHORTLIST_MAX,
+            config=self.config,
+            sample_fallback=self.sample_fallback,
+        )
+        try:
+            run_id = await self.scout.create(person.id, request, chat_id)
+        except AlreadyScouting:
+            await self.say(chat_id, "A scout of yours is under way. /cancel stops it.")
+            return
+        await self.messages.begin(run_id, chat_id, message_id)
+
+    async def say(self, chat_id: int, html: str) -> None:
+        """Send a plain answer."""
+        await send(self.bot, chat_id, View(text=html))
+
+    async def ask(self, person: Person, chat_id: int, field: Field, *, setup: bool) -> None:
+        """Ask for one part of the profile and remember that the next text answers it."""
+        await self.people.expect(person.id, f"{SETUP if setup else ''}{field}")
+        if field is Field.KINDS:
+            profile = await self.people.profile(person.id)
+            await send(self.bot, chat_id, views.kinds(profile.kinds))
+        else:
+            await send(self.bot, chat_id, views.question(field, setup=setup))
+
+    async def ask_next(self, person: Person, chat_id: int, answered: Field) -> None:
+        """Go on with the set-up after one of its questions."""
+        at = SETUP_FIELDS.index(answered) + 1
+        if at < len(SETUP_FIELDS):
+            await self.ask(person, chat_id, SETUP_FIELDS[at], setup=True)
+            return
+        await self.people.expect(person.id, None)
+        profile = await self.people.profile(person.id)
+        await send(self.bot, chat_id, views.setup_done(profile))
+
+
+class Commands:
+    """The commands of a person."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def start(self, update: Update, context: Context) -> None:
+        """/start: what this is, and the way to the set-up for who is new."""
+        person = await self._desk.person(update)
+        profile = await self._desk.people.profile(person.id)
+        await send(self._desk.bot, _chat_id(update), views.welcome(new=profile.empty))
+
+    async def help(self, update: Update, context: Context) -> None:
+        """/help: the commands."""
+        await self._desk.say(_chat_id(update), views.HELP)
+
+    async def privacy(self, update: Update, context: Context) -> None:
+        """/privacy: what is kept."""
+        await self._desk.say(_chat_id(update), views.PRIVACY)
+
+    async def profile(self, update: Update, context: Context) -> None:
+        """/profile: the menu, or a line that sets parts of it."""
+        person = await self._desk.person(update)
+        profile = await self._desk.people.profile(person.id)
+        line = _words_after_command(update)
+        note = ""
+        if line:
+            try:
+                profile = read_line(line, profile)
+            except InvalidValue as invalid:
+                await self._desk.say(_chat_id(update), _not_changed(invalid))
+                return
+            await self._desk.people.keep_profile(person.id, profile)
+            note = "Saved."
+        await self._desk.people.expect(person.id, None)
+        await send(self._desk.bot, _chat_id(update), views.profile(profile, note))
+
+    async def scout(self, update: Update, context: Context) -> None:
+        """/scout [words]: start a scout; an empty profile is asked for first."""
+        person, chat_id = await self._desk.person(update), _chat_id(update)
+        query = " ".join(_words_after_command(update).split())
+        if len(query) > QUERY_MAX:
+            words = f"Those are {len(query):,} characters; /scout takes up to {QUERY_MAX}."
+            await self._desk.say(chat_id, f"{words} Nothing was started.")
+            return
+        if (await self._desk.people.profile(person.id)).empty:
+            await self._desk.say(chat_id, "First, who are you? Three short questions.")
+            await self._desk.ask(person, chat_id, Field.SKILLS, setup=True)
+            return
+        await self._desk.people.expect(person.id, None)
+        await self._desk.start_scout(person, chat_id, query)
+
+    async def draft(self, update: Update, context: Context) -> None:
+        """/draft N: an application for match N of the newest shortlist."""
+        person, chat_id = await self._desk.person(update), _chat_id(update)
+        words = _words_after_command(update).strip()
+        run_id = await self._desk.runs.last_answered_run_of(person.id)
+        if run_id is None:
+            await self._desk.say(
+                chat_id, "There is no shortlist to draft from yet: /scout makes one."
+            )
+            return
+        if not (words.isascii() and words.isdigit() and len(words) < 4):
+            await self._desk.say(chat_id, "Which one? <code>/draft 2</code> is for match 2.")
+            return
+        try:
+            drafted = await self._desk.drafting.draft(person.id, run_id, int(words))
+        except NoSuchMatch as missing:
+            ranks = f"it has 1 to {max(missing.ranks)}" if missing.ranks else "it is empty"
+            await self._desk.say(chat_id, f"The last shortlist has no match {words}: {ranks}.")
+            return
+        await send(self._desk.bot, chat_id, views.draft(drafted.match, drafted.draft))
+
+    async def saved(self, update: Update, context: Context) -> None:
+        """/saved: what the person saved."""
+        person = await self._desk.person(update)
+        items = await self._desk.people.saved(person.id)
+        await send(self._desk.bot, _chat_id(update), views.saved_list(items))
+
+    async def cancel(self, update: Update, context: Context) -> None:
+        """/cancel: stop the scout under way, or leave a question."""
+        person, chat_id = await self._desk.person(update), _chat_id(update)
+        run_id = await self._desk.scout.cancel_open_run_of(person.id)
+        if run_id is not None:
+            result = await self._desk.scout.wait(run_id)
+            await self._desk.say(chat_id, views.ended(result).text)
+            return
+        if person.expecting is not None:
+            await self._desk.people.expect(person.id, None)
+            await self._desk.say(chat_id, "All right, nothing was changed.")
+            return
+        await self._desk.say(chat_id, "Nothing is under way.")
+
+    async def export(self, update: Update, context: Context) -> None:
+        """/export: everything kept about the person, as a JSON file."""
+        person = await self._desk.person(update)
+        content = json.dumps(
+            await self._desk.people.export(person.id), ensure_ascii=False, indent=2
+        )
+        document = InputFile(io.BytesIO(content.encode()), filename="webscout-export.json")
+        await self._desk.bot.send_document(
+            _chat_id(update), document, caption="Everything kept about you."
+        )
+
+    async def forget(self, update: Update, context: Context) -> None:
+        """/forget: delete everything about the person, at once."""
+        person, chat_id = await self._desk.person(update), _chat_id(update)
+        run_id = await self._desk.scout.cancel_open_run_of(person.id)
+        if run_id is not None:
+            await self._desk.scout.wait(run_id)
+        await self._desk.people.forget(person.id)
+        if self._desk.clear_chat is not None:
+            await self._desk.clear_chat()
+        await self._desk.say(chat_id, views.FORGOTTEN)
+
+    async def unknown(self, update: Update, context: Context) -> None:
+        """A command that there isn't."""
+        command = _message(update).text or ""
+        word = views.cut(command.split(maxsplit=1)[0], 40)
+        await self._desk.say(_chat_id(update), f"I don't know {word}.\n\n{views.HELP}")
+
+    async def text(self, update: Update, context: Context) -> None:
+        """Free text: the answer to a question, if one was asked."""
+        person, chat_id = await self._desk.person(update), _chat_id(update)
+        if person.expecting is None:
+            await self._desk.say(chat_id, PLAIN_TEXT)
+            return
+        setup = person.expecting.startswith(SETUP)
+        field = Field(person.expecting.removeprefix(SETUP))
+        profile = await self._desk.people.profile(person.id)
+        try:
+            profile = read_answer(field, _message(update).text or "", profile)
+        except InvalidValue as invalid:
+            await self._desk.say(
+                chat_id, _not_changed(invalid) + "\n\nPlease send it again, or /cancel."
+            )
+            return
+        await self._desk.people.keep_profile(person.id, profile)
+        if setup:
+            await self._desk.ask_next(person, chat_id, field)
+            return
+        await self._desk.people.expect(person.id, None)
+        await send(self._desk.bot, chat_id, views.profile(profile, "Saved."))
+
+    async def other(self, update: Update, context: Context) -> None:
+        """Anything that is no text."""
+        await self._desk.say(_chat_id(update), f"I can only read text. {PLAIN_TEXT}")
+
+
+def _not_changed(invalid: InvalidValue) -> str:
+    problem, allowed = views.cut(invalid.problem, 300), views.cut(invalid.allowed, 200)
+    field = views.cut(invalid.field, 60)
+    return f"<b>{field}</b>: {problem}.\nAllowed: {allowed}.\nNothing was changed."
+
+
+def _message(update: Update) -> Message:
+    assert update.message is not None  # noqa: S101 - the filters let only messages through
+    return update.message
+
+
+def _chat_id(update: Update) -> int:
+    assert update.effective_chat is not None  # noqa: S101 - every message has a chat
+    return update.effective_chat.id
+
+
+def _words_after_command(update: Update) -> str:
+    """What follows the command's word, on its line or the next."""
+    words = (_message(update).text or "").split(maxsplit=1)
+    return words[1] if len(words) == 2 else ""

@@ -1,0 +1,356 @@
+"""What the bot says, as pure functions of facts. Every text is Telegram HTML, escaped here, and
+within Telegram's 4096 characters by construction: each part has its own bound."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from telegram import InlineKeyboardButton, InlineKeyboardMarkup
+
+from agents.domain.draft import Draft
+from agents.domain.kind import Kind
+from agents.domain.match import Match
+from agents.domain.profile import Profile
+from agents.domain.run import Receipt, SavedItem, ScoutResult
+from bot.telegram.buttons import Action, Field, Tap
+from bot.words import (
+    age_words,
+    date_words,
+    deadline_words,
+    funnel_lines,
+    pay_words,
+    place_words,
+    shorten,
+)
+
+PAGE = 5
+_NOTICES_SHOWN = 4
+_SAVED_SHOWN = 12
+_DRAFT_SHOWN = 3_600
+
+COMMANDS: tuple[tuple[str, str], ...] = (
+    ("scout", "find opportunities for you"),
+    ("profile", "say who you are and what you want"),
+    ("draft", "an application for match N of the last list"),
+    ("saved", "what you saved"),
+    ("cancel", "stop the scout under way"),
+    ("help", "what I can do"),
+    ("privacy", "what is kept about you"),
+    ("export", "everything kept about you, as a file"),
+    ("forget", "delete everything about you"),
+    ("start", "begin"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A message: its HTML and its buttons."""
+
+    text: str
+    keyboard: InlineKeyboardMarkup | None = None
+
+
+def _button(label: str, tap: Tap) -> InlineKeyboardButton:
+    return InlineKeyboardButton(label, callback_data=tap.encode())
+
+
+def _rows(*rows: Sequence[InlineKeyboardButton]) -> InlineKeyboardMarkup | None:
+    filled = [row for row in rows if row]
+    return InlineKeyboardMarkup(filled) if filled else None
+
+
+def cut(text: str, longest: int) -> str:
+    """Shortened, then escaped for HTML."""
+    return escape(shorten(" ".join(text.split()), longest), quote=False)
+
+
+# --- the shortlist ----------------------------------------------------------------------------
+
+
+def scouting(lines: Sequence[str]) -> View:
+    """A scout under way: what is done so far, and that it can be stopped."""
+    done = "".join(f"\n• {cut(line, 120)}" for line in lines)
+    return View(text=f"<b>Scouting…</b>{done}\n\n/cancel stops it.")
+
+
+def shortlist(
+    result: ScoutResult, *, page: int = 0, picked: int = 0, saved: frozenset[str] = frozenset()
+) -> View:
+    """One page of a completed scout's matches; `picked` is the rank that the buttons act on."""
+    matches = result.matches
+    if not matches:
+        return nothing_found(result)
+    page = max(0, min(page, (len(matches) - 1) // PAGE))
+    shown = matches[page * PAGE : (page + 1) * PAGE]
+    chosen = picked if any(m.rank == picked for m in shown) else shown[0].rank
+    items = [_item(m, chosen=m.rank == chosen, saved=m.opportunity.id in saved) for m in shown]
+    found = f"from {result.funnel.found:,} found"
+    head = f"<b>{len(matches)} best {'match' if len(matches) == 1 else 'matches'}</b> {found}"
+    if len(matches) > PAGE:
+        head += f" · {shown[0].rank} to {shown[-1].rank}"
+    return View(
+        text="\n\n".join((head, *items, _notices(result))).rstrip(),
+        keyboard=_shortlist_buttons(result, shown, page, chosen),
+    )
+
+
+def nothing_found(result: ScoutResult) -> View:
+    """A completed scout without a match: why, and what would help."""
+    lines = "\n".join(f"• {cut(line, 120)}" for line in funnel_lines(result.funnel))
+    text = f"<b>Nothing found that fits.</b>\n\n{lines}\n\n{_notices(result)}\n\n"
+    again = _button("Refresh", Tap(action=Action.REFRESH, subject=result.run_id))
+    text += "A wider /profile may help: more kinds, another place, a lower minimum."
+    return View(text=text, keyboard=_rows([again]))
+
+
+def _item(match: Match, *, chosen: bool, saved: bool) -> str:
+    o = match.opportunity
+    title = cut(o.title, 110)
+    linked = f'<a href="{escape(o.url)}">{title}</a>' if o.url else title
+    mark = "▸ " if chosen else ""
+    star = " ★" if saved else ""
+    organisation = f" · {cut(o.organisation, 60)}" if o.organisation else ""
+    facts = " · ".join((o.kind, place_words(o), pay_words(o.pay), deadline_words(o)))
+    score = "not ranked" if match.score is None else f"{match.score:.0f}"
+    reasons = "; ".join(shorten(reason, 100) for reason in match.reasons[:2])
+    lines = [
+        f"{mark}<b>{match.rank}. {linked}</b>{organisation}{star}",
+        cut(facts, 150),
+        f"<b>{score}</b> · {cut(reasons, 200)}",
+    ]
+    if match.cautions:
+        lines.append(f"⚠ {cut('; '.join(match.cautions), 120)}")
+    source = f"{match.provenance.source}, {age_words(match.provenance.age_s)}"
+    lines.append(f"<i>{cut(source, 60)}</i>")
+    return "\n".join(lines)
+
+
+def _notices(result: ScoutResult) -> str:
+    shown = [f"<i>{cut(n, 110)}</i>" for n in result.notices[:_NOTICES_SHOWN]]
+    rest = len(result.notices) - _NOTICES_SHOWN
+    return "\n".join([*shown, f"<i>and {rest} more notices</i>"] if rest > 0 else shown)
+
+
+def _shortlist_buttons(
+    result: ScoutResult, shown: Sequence[Match], page: int, chosen: int
+) -> InlineKeyboardMarkup | None:
+    run = result.run_id
+    numbers = [
+        _button(
+            f"· {m.rank} ·" if m.rank == chosen else str(m.rank),
+            Tap(action=Action.PICK, subject=run, page=page, rank=m.rank),
+        )
+        for m in shown
+    ]
+    acts = [
+        _button(label, Tap(action=action, subject=run, page=page, rank=chosen))
+        for label, action in (
+            ("Save", Action.SAVE),
+            ("Draft", Action.DRAFT),
+            ("Not for me", Action.DISMISS),
+        )
+    ]
+    pages = (len(result.matches) - 1) // PAGE + 1
+    more = [_button("More", Tap(action=Action.PAGE, subject=run, page=(page + 1) % pages))]
+    why = _button("Why not more", Tap(action=Action.FUNNEL, subject=run, page=page, rank=chosen))
+    again = _button("Refresh", Tap(action=Action.REFRESH, subject=run))
+    return _rows(numbers, acts, [*(more if pages > 1 else []), why, again])
+
+
+def why_not_more(result: ScoutResult) -> str:
+    """The funnel, as a message of its own."""
+    lines = "\n".join(f"• {cut(line, 120)}" for line in funnel_lines(result.funnel))
+    notices = _notices(result)
+    return f"<b>Why not more</b>\n{lines}" + (f"\n\n{notices}" if notices else "")
+
+
+def ended(result: ScoutResult) -> View:
+    """A scout that did not complete: what failed or was stopped, spent and undone."""
+    message = result.error.message if result.error else "The scout ended without a result."
+    lines = [cut(message, 600)]
+    if result.receipt is not None:
+        lines.append(_receipt(result.receipt))
+    again = _button("Refresh", Tap(action=Action.REFRESH, subject=result.run_id))
+    return View(text="\n\n".join(lines), keyboard=_rows([again]))
+
+
+def _receipt(receipt: Receipt) -> str:
+    stopped = ", ".join(receipt.stopped) or "nothing was under way"
+    undone = ", ".join(receipt.undone) or "nothing to undo"
+    usage = receipt.spent
+    spent = f"{usage.steps} steps, {usage.tokens} tokens, ${usage.apify_usd:.2f}"
+    return f"Stopped: {cut(stopped, 200)}\nSpent: {cut(spent, 100)}\nUndone: {cut(undone, 200)}"
+
+
+# --- drafts and saved postings ----------------------------------------------------------------
+
+
+def draft(match: Match, written: Draft) -> View:
+    """An application draft, ready to be copied."""
+    o = match.opportunity
+    linked = cut(o.title, 110)
+    if o.url:
+        linked = f'<a href="{escape(o.url)}">{linked}</a>'
+    how = "from a template" if written.method == "template" else "by a language model"
+    text = written.text
+    note = ""
+    if len(text) > _DRAFT_SHOWN:
+        text, note = shorten(text, _DRAFT_SHOWN), " The rest is in /export."
+    return View(
+        text=f"<b>Draft for {match.rank}. {linked}</b>\n\n"
+        f"<pre>{escape(text, quote=False)}</pre>\n\n"
+        f"<i>Written {how}, with your profile's facts only. Fill in what stands in [ ].{note}</i>"
+    )
+
+
+def saved_list(items: Sequence[SavedItem]) -> View:
+    """What a person saved, with a button to remove each."""
+    if not items:
+        return View(text="Nothing saved yet. Save keeps a match of a /scout here.")
+    lines = []
+    for number, item in enumerate(items[:_SAVED_SHOWN], 1):
+        title = cut(item.title, 100)
+        linked = f'<a href="{escape(item.url)}">{title}</a>' if item.url else title
+        by = f" · {cut(item.organisation, 50)}" if item.organisation else ""
+        until = f" · until {date_words(item.deadline)}" if item.deadline else ""
+        lines.append(f"{number}. {linked}{by}{until} <i>({cut(item.source, 40)})</i>")
+    more = len(items) - _SAVED_SHOWN
+    tail = f"\n\nand {more} more, all of them in /export" if more > 0 else ""
+    removes = [
+        _button(f"Remove {n}", Tap(action=Action.UNSAVE, subject=item.opportunity_id))
+        for n, item in enumerate(items[:_SAVED_SHOWN], 1)
+    ]
+    rows = [removes[at : at + 4] for at in range(0, len(removes), 4)]
+    listed = "\n".join(lines)
+    return View(text=f"<b>Saved</b>\n\n{listed}{tail}", keyboard=_rows(*rows))
+
+
+# --- the profile ------------------------------------------------------------------------------
+
+
+def profile(profile: Profile, note: str = "") -> View:
+    """The profile with a button for each part of it."""
+    pay = str(profile.min_pay) if profile.min_pay else ""
+    parts = (
+        ("Skills", ", ".join(profile.skills)),
+        ("Places", ", ".join(profile.locations)),
+        ("Remote", "yes" if profile.remote else "no"),
+        ("Kinds", ", ".join(profile.kinds) or "all"),
+        ("Minimum pay", pay),
+        ("About", profile.about),
+    )
+    lines = "\n".join(f"<b>{name}:</b> {cut(text, 400) or 'not set'}" for name, text in parts)
+    text = f"{note}\n\n" if note else ""
+    text += (
+        f"<b>Your profile</b>\n{lines}\n\nIn one line, too: <code>/profile skills: python, sql; "
+        "location: Lagos; remote: yes; kinds: grant, job; min: 1000 USD/month; about: …</code>"
+    )
+    remote = "Remote: no" if profile.remote else "Remote: yes"
+    return View(
+        text=text,
+        keyboard=_rows(
+            [
+                _edit("Skills", Field.SKILLS),
+                _edit("Places", Field.LOCATIONS),
+                _edit("Kinds", Field.KINDS),
+            ],
+            [
+                _button(f"Set {remote}", Tap(action=Action.REMOTE)),
+                _edit("Minimum pay", Field.MIN_PAY),
+                _edit("About", Field.ABOUT),
+            ],
+            [_button("Scout now", Tap(action=Action.SCOUT))],
+        ),
+    )
+
+
+def _edit(label: str, field: Field) -> InlineKeyboardButton:
+    return _button(label, Tap(action=Action.EDIT, subject=field))
+
+
+QUESTIONS = {
+    Field.SKILLS: "What can you do? Send your skills, separated by commas, such as: "
+    "<code>python, sql, docker</code>",
+    Field.LOCATIONS: "Where do you want to work? Send places, separated by commas, and “remote” if "
+    "that suits you, such as: <code>Lagos, New York, NY, remote</code>",
+    Field.MIN_PAY: "What is the least you would work for? An amount, a currency and a period, such "
+    "as: <code>1000 USD/month</code>",
+    Field.ABOUT: "Tell me about you in a few sentences. They go into your drafts as they are.",
+}
+
+
+def question(field: Field, *, setup: bool) -> View:
+    """Ask for one part of the profile; in the set-up it can be skipped."""
+    hint = (
+        "Skip it if you like." if setup else "Send <code>-</code> to clear it, /cancel to leave it."
+    )
+    skip = [_button("Skip", Tap(action=Action.SKIP, subject=field))] if setup else []
+    return View(text=f"{QUESTIONS[field]}\n\n{hint}", keyboard=_rows(skip))
+
+
+def kinds(chosen: Sequence[Kind]) -> View:
+    """The kinds, each on or off."""
+    buttons = [
+        _button(f"{'✓ ' if kind in chosen else ''}{kind}", Tap(action=Action.KIND, subject=kind))
+        for kind in Kind
+    ]
+    done = _button("Done", Tap(action=Action.DONE))
+    text = "What are you looking for? Tap what you want; none chosen means all of them."
+    return View(text=text, keyboard=_rows(buttons[:3], buttons[3:], [done]))
+
+
+def welcome(*, new: bool) -> View:
+    """The answer to /start."""
+    text = (
+        "<b>Webscout</b> finds jobs, internships, gigs, bounties, grants and hackathons that fit "
+        "you, says why, and drafts the application.\n\n"
+    )
+    if not new:
+        return View(
+            text=text + "Your profile is here. /scout goes and looks, /help lists the rest."
+        )
+    return View(
+        text=text + "First tell me who you are: three short questions.",
+        keyboard=_rows([_button("Begin", Tap(action=Action.EDIT, subject="setup"))]),
+    )
+
+
+def setup_done(profile: Profile) -> View:
+    """The end of the guided set-up."""
+    known = (
+        "Thank you, that is all I need."
+        if not profile.empty
+        else "Nothing set: I show what is new."
+    )
+    scout = _button("Scout now", Tap(action=Action.SCOUT))
+    return View(text=f"{known} /profile changes it at any time.", keyboard=_rows([scout]))
+
+
+HELP = "\n".join(
+    (
+        "<b>What I can do</b>",
+        *(f"/{name} — {what}" for name, what in COMMANDS if name != "start"),
+        "",
+        "<code>/scout backend</code> looks for that word besides what your profile says. "
+        "<code>/draft 2</code> drafts an application for match 2.",
+    )
+)
+
+PRIVACY = "\n".join(
+    (
+        "<b>What is kept about you</b>",
+        "• your profile, and what you saved or marked “Not for me”",
+        "• what your scouts asked for and found, and the drafts",
+        "• a count of what each run did, without your name or words",
+        "",
+        "It stays in this program's database and is shown to nobody else. It is used to find and "
+        "rank opportunities for you and to draft your applications, for nothing else.",
+        "",
+        "/export sends you all of it. /forget deletes all of it at once, on disk too.",
+    )
+)
+
+FORGOTTEN = (
+    "Done. Everything about you is deleted: profile, saved postings, scouts and drafts. "
+    "/start begins anew."
+)

@@ -1,0 +1,99 @@
+"""The aiohttp application, and the checks that every request passes."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from bot.telegram.local import LocalTelegram
+from bot.web.chat import add_chat
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+BODY_BYTES_MAX = 64 * 1024
+_GRACE_S = 2.0
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; "
+    "base-uri 'none'; form-action 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+log = logging.getLogger(__name__)
+
+
+class PortTaken(Exception):  # noqa: N818 - names the situation
+    """The address can't be listened on; the message says why and what to do."""
+
+
+@asynccontextmanager
+async def serve_chat(telegram: LocalTelegram, host: str, port: int) -> AsyncIterator[str]:
+    """Serve the chat page on loopback; gives the address of the server."""
+    application = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_guard])
+    add_chat(application, telegram)
+    application.router.add_get("/", _to_chat)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_GRACE_S)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        try:
+            await site.start()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise PortTaken(f"HOST {host}, PORT {port}: {reason}; set another PORT") from error
+        name = f"[{host}]" if ":" in host else host
+        yield f"http://{name}:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@web.middleware
+async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse foreign Hosts and Origins (a web page elsewhere must not talk to this one), answer
+    errors as problem+json, and set the headers that keep the page to itself."""
+    allowed = _own_hosts(request)
+    if request.host not in allowed:
+        response = problem(403, "foreign-host", f"Host {request.host[:80]!r} is not this server")
+    elif (origin := request.headers.get("Origin")) and origin.partition("://")[2] not in allowed:
+        response = problem(403, "foreign-origin", f"Origin {origin[:80]!r} is not this server")
+    else:
+        response = await _answer(request, handler)
+    if not response.prepared:
+        response.headers.update(_HEADERS)
+    return response
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPRedirection:
+        raise
+    except web.HTTPRequestEntityTooLarge:
+        return problem(413, "body-too-large", f"at most {BODY_BYTES_MAX:,} bytes are read")
+    except web.HTTPException as error:
+        return problem(error.status, error.reason.lower().replace(" ", "-"), error.reason)
+    except ConnectionError:
+        raise
+    except Exception:
+        # The request boundary: whatever broke is logged, and the caller gets an answer.
+        log.exception("%s %s broke", request.method, request.path)
+        return problem(500, "internal-error", "Something went wrong on our side.")
+
+
+def problem(status: int, kind: str, detail: str) -> web.StreamResponse:
+    """An error as RFC 9457 problem details."""
+    body = {"type": kind, "title": kind.replace("-", " "), "status": status, "detail": detail}
+    return web.json_response(body, status=status, content_type="application/problem+json")
+
+
+def _own_hosts(request: web.Request) -> set[str]:
+    """The names by which a browser on this machine reaches this server."""
+    socket = request.transport.get_extra_info("sockname") if request.transport else None
+    port = socket[1] if socket else 0
+    return {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
+
+
+async def _to_chat(_request: web.Request) -> web.StreamResponse:
+    raise web.HTTPFound("/chat")

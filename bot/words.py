@@ -1,0 +1,79 @@
+"""How facts are put for people, the same in the chat and the terminal."""
+
+from datetime import datetime
+
+from agents.domain.match import Funnel
+from agents.domain.opportunity import Opportunity
+from agents.domain.pay import Pay
+
+_DROPPED = {
+    "kind": "of another kind",
+    "dismissed": "marked “Not for me”",
+    "place": "elsewhere",
+    "pay": "known to pay less than your minimum",
+    "not_looked_at": "not looked at",
+}
+
+
+def pay_words(pay: Pay | None) -> str:
+    """The posting's own wording, shortened; a dash when it states none."""
+    return "pay not stated" if pay is None else shorten(pay.text, 48)
+
+
+def place_words(opportunity: Opportunity) -> str:
+    """Where it is, in a few words."""
+    places = ", ".join(opportunity.locations[:2])
+    if len(opportunity.locations) > 2:
+        places += f" +{len(opportunity.locations) - 2}"
+    if not places:
+        return "remote" if opportunity.remote else "place not stated"
+    says_so = any(w in places.lower() for w in ("remote", "online", "virtual"))
+    return f"{places} (remote)" if opportunity.remote and not says_so else places
+
+
+def deadline_words(opportunity: Opportunity) -> str:
+    """Until when, or the posting's own words for it."""
+    if opportunity.deadline is not None:
+        return f"until {opportunity.deadline:%d %b %Y}"
+    return (
+        shorten(opportunity.deadline_text, 40)
+        if opportunity.deadline_text
+        else "no deadline stated"
+    )
+
+
+def age_words(seconds: float) -> str:
+    """How old our copy is: `now`, `5 min old`, `3 h old`, `2 days old`."""
+    for limit, length, unit in ((5400, 60, "min"), (129_600, 3600, "h")):
+        if seconds < limit:
+            count = round(seconds / length)
+            return f"{count} {unit} old" if count else "read just now"
+    return f"{round(seconds / 86_400)} days old"
+
+
+def funnel_lines(funnel: Funnel) -> list[str]:
+    """What became of everything found, a line each."""
+    lines = [f"{funnel.found:,} found"]
+    if funnel.duplicates:
+        lines.append(f"{funnel.duplicates:,} duplicates of others")
+    lines += [f"{n:,} {_DROPPED[name]}" for name, n in funnel.filtered.items() if name == "kind"]
+    lines += [
+        f"{n:,} {word}"
+        for n, word in ((funnel.expired, "expired"), (funnel.inactive, "closed"))
+        if n
+    ]
+    lines += [f"{n:,} {_DROPPED[name]}" for name, n in funnel.filtered.items() if name != "kind"]
+    lines.append(f"{funnel.ranked:,} ranked, {funnel.shown:,} kept")
+    if funnel.unreadable:
+        lines.append(f"besides, {funnel.unreadable:,} records could not be read")
+    return lines
+
+
+def date_words(instant: datetime) -> str:
+    """A day, as people read it."""
+    return f"{instant:%d %b %Y}"
+
+
+def shorten(text: str, longest: int) -> str:
+    """At most `longest` characters, the cut marked."""
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"

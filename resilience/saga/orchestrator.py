@@ -1,0 +1,338 @@
+"""Runs sagas in this process: steps in order, undo in reverse, every move journaled first.
+
+How a run ends:
+    every step done                       completed
+    a step failed, something was undone   compensated
+    a step failed, nothing to undo        failed
+    cancelled                             undo, then cancelled
+    an undo failed for good               parked
+Leaving the orchestrator (a shutdown) stops runs without journaling an end: the next start
+resumes them.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from resilience.clock import Clock
+from resilience.saga.journal import Event, Journal, JsonValue
+from resilience.saga.saga import Saga, Step, StepContext, StepFailed, StepOutcome
+from resilience.saga.transitions import CLOSING, EventType, IllegalTransition, RunStatus
+
+S = TypeVar("S")
+Listener = Callable[[Event], None]
+
+RESUMPTIONS_MAX = 3
+"""A run under way at this many restarts is undone, in case it is what stops the process."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnd(Generic[S]):
+    """How a run ended. `state` is what the steps had made by then."""
+
+    run_id: str
+    status: RunStatus
+    state: S
+    error_type: str | None = None
+    error_message: str | None = None
+    stopped: tuple[str, ...] = ()
+    undone: tuple[str, ...] = ()
+    steps_done: int = 0
+
+
+@dataclass(slots=True)
+class _Run(Generic[S]):
+    """A run being executed here."""
+
+    saga: Saga[S]
+    run_id: str
+    state: S
+    finish: Callable[[RunEnd[S]], Any] | None
+    started: list[Step[S]] = field(default_factory=list)
+    steps_done: int = 0
+    cancelled: bool = False
+    error: StepFailed | None = None
+    stopped: list[str] = field(default_factory=list)
+    work: asyncio.Task[Any] | None = None  # the step under way
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # cancel against close
+
+
+class Orchestrator:
+    """Executes sagas over a Journal. Use as an async context manager; it owns its tasks."""
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._runs: dict[str, _Run[Any]] = {}
+        self._tasks: dict[str, asyncio.Task[RunEnd[Any]]] = {}
+        self._listeners: list[Listener] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call `listener` with every event after it was stored. It must not block."""
+        self._listeners.append(listener)
+
+    def launch(
+        self,
+        saga: Saga[S],
+        run_id: str,
+        state: S,
+        finish: Callable[[RunEnd[S]], Any] | None = None,
+    ) -> asyncio.Task[RunEnd[S]]:
+        """Execute a journaled run in the background; `finish` runs before its end is journaled.
+
+        A run with history is taken up: while it was going forward its steps are done again (they
+        are idempotent), while it was compensating the undo goes on.
+        """
+        run = _Run(saga=saga, run_id=run_id, state=state, finish=finish)
+        task = asyncio.create_task(self._execute(run), name=f"run:{run_id}")
+        self._runs[run_id] = run
+        self._tasks[run_id] = task
+        task.add_done_callback(lambda done: self._forget(run_id, done))
+        return task
+
+    def task_of(self, run_id: str) -> asyncio.Task[RunEnd[Any]] | None:
+        """The task of a run executing here, or None."""
+        return self._tasks.get(run_id)
+
+    async def cancel(self, run_id: str) -> bool:
+        """Stop the run's work and undo it. False when the run is not executing here any more.
+
+        During compensation it changes nothing: the undo goes on to its own end.
+        """
+        run = self._runs.get(run_id)
+        if run is None:
+            return False
+        async with run.lock:
+            if run.cancelled:
+                return True
+            try:
+                await self._append(run_id, EventType.RUN_CANCELLING)
+            except IllegalTransition as refused:
+                return refused.status is RunStatus.COMPENSATING
+            run.cancelled = True
+        if run.work is not None:
+            run.work.cancel()
+        return True
+
+    # --- one run, top-down -------------------------------------------------------------------
+
+    async def _execute(self, run: _Run[S]) -> RunEnd[S]:
+        history = await self._journal.events(run.run_id)
+        if not await self._take_up(run, history):
+            forward = await self._go_forward(run)
+            if forward:
+                end = await self._close_completed(run)
+                if end is not None:
+                    return end
+        return await self._compensate(run, history)
+
+    async def _take_up(self, run: _Run[S], history: list[Event]) -> bool:
+        """Journal the start or resumption; True when the run was already compensating."""
+        seen = {event.type for event in history}
+        if EventType.RUN_STARTED not in seen:
+            run.cancelled = EventType.RUN_CANCELLING in seen
+            await self._append(run.run_id, EventType.RUN_STARTED)
+            return run.cancelled
+        await self._append(run.run_id, EventType.RUN_RESUMED)
+        run.cancelled = EventType.RUN_CANCELLING in seen
+        began = {str(e.data["step"]) for e in history if e.type is EventType.STEP_STARTED}
+        failed = [e for e in history if e.type is EventType.STEP_FAILED]
+        worn_out = sum(e.type is EventType.RUN_RESUMED for e in history) >= RESUMPTIONS_MAX
+        backward = run.cancelled or EventType.RUN_COMPENSATING in seen or bool(failed) or worn_out
+        if backward:
+            run.started = [step for step in run.saga.steps if step.name in began]
+            run.steps_done = sum(e.type is EventType.STEP_COMPLETED for e in history)
+        if failed:
+            run.error = StepFailed("it failed before a restart", type=str(failed[-1].data["error"]))
+        elif worn_out:
+            run.error = StepFailed(
+                f"the process stopped {RESUMPTIONS_MAX + 1} times during this run"
+            )
+        return backward
+
+    async def _go_forward(self, run: _Run[S]) -> bool:
+        """Do the steps; False when one failed or the run was cancelled."""
+        for step in run.saga.steps:
+            if run.cancelled:
+                return False
+            run.started.append(step)
+            await self._append(
+                run.run_id, EventType.STEP_STARTED, {"step": step.name, "agent": step.agent}
+            )
+            try:
+                report = await self._do(run, step)
+            except StepFailed as failure:
+                run.error = failure
+                await self._append(
+                    run.run_id,
+                    EventType.STEP_FAILED,
+                    {"step": step.name, "agent": step.agent, "error": failure.type},
+                )
+                return False
+            if report is None:
+                run.stopped.append(step.name)
+                return False
+            run.steps_done += 1
+            await self._append(
+                run.run_id,
+                EventType.STEP_COMPLETED,
+                {"step": step.name, "agent": step.agent, **report},
+            )
+        return True
+
+    async def _do(self, run: _Run[S], step: Step[S]) -> Mapping[str, JsonValue] | None:
+        """Do one step within its deadline; None when the user's cancel stopped it."""
+
+        async def report(data: Mapping[str, JsonValue]) -> None:
+            await self._append(run.run_id, EventType.STEP_PROGRESS, {"step": step.name, **data})
+
+        context = StepContext(run_id=run.run_id, report=report)
+        run.work = asyncio.ensure_future(step.do(run.state, context))
+        if run.cancelled:  # asked for while step.started was being written
+            run.work.cancel()
+        try:
+            in_time = await self._within(run.work, step.deadline_s)
+        finally:
+            work, run.work = run.work, None
+        if not in_time:
+            raise StepFailed(
+                f"{step.name} took longer than {step.deadline_s:g} s", type="step-timeout"
+            )
+        if work.cancelled():
+            if run.cancelled:
+                return None
+            raise StepFailed(f"{step.name} was interrupted")
+        try:
+            outcome: StepOutcome[S] = work.result()
+        except StepFailed:
+            raise
+        except Exception as unexpected:
+            # The step boundary: whatever an agent raises is a failed step, never a lost run.
+            log.exception("step %s of run %s broke", step.name, run.run_id)
+            raise StepFailed(f"{step.name} broke ({type(unexpected).__name__})") from unexpected
+        run.state = outcome.state
+        return outcome.report
+
+    async def _close_completed(self, run: _Run[S]) -> RunEnd[S] | None:
+        """Close as completed, unless a cancel came first."""
+        async with run.lock:
+            if run.cancelled:
+                return None
+            return await self._close(run, EventType.RUN_COMPLETED, ())
+
+    async def _compensate(self, run: _Run[S], history: list[Event]) -> RunEnd[S]:
+        """Undo the started steps, last first, then close as the run was heading to."""
+        to_undo = [step for step in reversed(run.started) if step.undo is not None]
+        undone: list[str] = []
+        if to_undo:
+            if not any(e.type is EventType.RUN_COMPENSATING for e in history):
+                await self._append(run.run_id, EventType.RUN_COMPENSATING)
+            already = {str(e.data["step"]) for e in history if e.type is EventType.STEP_COMPENSATED}
+            undone += [
+                str(e.data["undone"])
+                for e in history
+                if e.type is EventType.STEP_COMPENSATED and e.data["undone"]
+            ]
+            for step in to_undo:
+                if step.name in already:
+                    continue
+                if not await self._undo(run, step, undone):
+                    run.error = StepFailed(
+                        f"{step.name} could not be undone", type="compensation-failed"
+                    )
+                    return await self._close(run, EventType.RUN_PARKED, undone)
+        if run.cancelled:
+            return await self._close(run, EventType.RUN_CANCELLED, undone)
+        closing = EventType.RUN_COMPENSATED if undone else EventType.RUN_FAILED
+        return await self._close(run, closing, undone)
+
+    async def _undo(self, run: _Run[S], step: Step[S], undone: list[str]) -> bool:
+        assert step.undo is not None  # noqa: S101 - the caller chose only such steps
+        for attempt in range(run.saga.undo_attempts):
+            if attempt:
+                await self._clock.sleep(2.0 ** (attempt - 1))
+            work = asyncio.ensure_future(step.undo(run.run_id))
+            if not await self._within(work, run.saga.undo_deadline_s):
+                log.error("undo of %s in run %s timed out", step.name, run.run_id)
+                continue
+            if (failure := work.exception()) is not None:
+                log.error("undo of %s in run %s failed", step.name, run.run_id, exc_info=failure)
+                continue
+            words = work.result()
+            await self._append(
+                run.run_id, EventType.STEP_COMPENSATED, {"step": step.name, "undone": words}
+            )
+            if words:
+                undone.append(words)
+            return True
+        return False
+
+    async def _close(
+        self, run: _Run[S], closing: EventType, undone: list[str] | tuple[()]
+    ) -> RunEnd[S]:
+        error = run.error
+        error_type = error.type if error else "cancelled" if run.cancelled else None
+        end = RunEnd(
+            run_id=run.run_id,
+            status=CLOSING[closing],
+            state=run.state,
+            error_type=error_type,
+            error_message=error.message if error else None,
+            stopped=tuple(run.stopped),
+            undone=tuple(undone),
+            steps_done=run.steps_done,
+        )
+        if run.finish is not None:
+            await run.finish(end)
+        await self._append(run.run_id, closing, {"error": error_type} if error_type else None)
+        return end
+
+    # --- small parts -------------------------------------------------------------------------
+
+    async def _within(self, work: asyncio.Task[Any], seconds: float) -> bool:
+        """Wait for `work`; after `seconds` cancel it and return False. So does a shutdown."""
+        timer = asyncio.ensure_future(self._clock.sleep(seconds))
+        try:
+            await asyncio.wait({work, timer}, return_when=asyncio.FIRST_COMPLETED)
+            return work.done()
+        finally:
+            timer.cancel()
+            if not work.done():
+                work.cancel()
+            await asyncio.wait({work, timer})
+
+    async def _append(
+        self, run_id: str, event: EventType, data: Mapping[str, JsonValue] | None = None
+    ) -> None:
+        stored = await self._journal.append(run_id, event, data)
+        for listener in self._listeners:
+            try:
+                listener(stored)
+            except Exception:
+                # A listener is a guest: its fault must not stop the run.
+                log.exception("a listener broke on %s", event)
+
+    def _forget(self, run_id: str, task: asyncio.Task[RunEnd[Any]]) -> None:
+        self._runs.pop(run_id, None)
+        self._tasks.pop(run_id, None)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            log.error("run %s stopped unfinished", run_id, exc_info=failure)
