@@ -55,6 +55,7 @@ class _Gazetteer:
     countries: Mapping[str, str]  # name or alias -> country
     codes: Mapping[str, str]  # ISO alpha-2 -> country
     regions: Mapping[str, tuple[str, str]]  # full name -> (region, country)
+    regions_in: Mapping[tuple[str, str], str]  # (country, code or full name) -> region
     region_codes: Mapping[str, tuple[str, str]]  # code -> (region, country)
     cities: Mapping[str, tuple[str, str | None, str]]  # name or alias -> (city, region, country)
     areas: Mapping[str, str]  # name or alias -> area
@@ -184,6 +185,13 @@ def _attach(place: Place, part: str) -> Place | None:
     names = _gazetteer()
     if part in names.areas:
         return Place(area=names.areas[part]) if place == Place() else place
+    home = names.cities[place.city][2] if place.city in names.cities else ""
+    if place.country is None and home:
+        # "Perth, WA" and "Berlin, DE": what fits the city's own country is meant
+        if (home, part) in names.regions_in:
+            return replace(place, region=names.regions_in[home, part], country=home)
+        if home in (names.countries.get(part), names.codes.get(part)):
+            return replace(place, country=home)
     region = names.region_codes.get(part) or names.regions.get(part)
     city = names.cities.get(part)
     if region and city and place == Place():
@@ -249,9 +257,11 @@ def _gazetteer() -> _Gazetteer:
         countries.update(dict.fromkeys((name, *entry["aliases"]), name))
     regions: dict[str, tuple[str, str]] = {}
     region_codes: dict[str, tuple[str, str]] = {}
+    regions_in: dict[tuple[str, str], str] = {}
     for country, table in reversed(data["regions"].items()):  # the first country wins a tie
         for code, region in table.items():
             regions[region] = region_codes[code] = (region, country)
+            regions_in[country, code] = regions_in[country, region] = region
     cities: dict[str, tuple[str, str | None, str]] = {}
     for name, entry in data["cities"].items():
         value = (name, entry["region"], entry["country"])
@@ -266,4 +276,6 @@ def _gazetteer() -> _Gazetteer:
     metros: dict[str, frozenset[str]] = {}
     for name, entry in data["metros"].items():
         metros.update(dict.fromkeys((name, *entry["aliases"]), frozenset(entry["cities"])))
-    return _Gazetteer(countries, codes, regions, region_codes, cities, areas, members, metros)
+    return _Gazetteer(
+        countries, codes, regions, regions_in, region_codes, cities, areas, members, metros
+    )
