@@ -185,8 +185,9 @@ def _attach(place: Place, part: str) -> Place | None:
     names = _gazetteer()
     if part in names.areas:
         return Place(area=names.areas[part]) if place == Place() else place
-    home = names.cities[place.city][2] if place.city in names.cities else ""
-    if place.country is None and home:
+    known = names.cities.get(place.city or "")
+    if place.country is None and known is not None:
+        home = known[2]
         # "Perth, WA" and "Berlin, DE": what fits the city's own country is meant
         if (home, part) in names.regions_in:
             return replace(place, region=names.regions_in[home, part], country=home)
