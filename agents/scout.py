@@ -366,6 +366,8 @@ def _notices(state: ScoutState) -> Iterable[str]:
         if discovery.sample and state.request.sample_fallback:
             yield SAMPLE_SHOWN
     if state.matching is not None and state.matching.matches:
+        for word in state.matching.unheard:
+            yield f"No posting that fits says “{word}”; ranked by the rest."
         yield WITHOUT_AI
 
 

@@ -35,11 +35,7 @@ def deadline_words(opportunity: Opportunity) -> str:
     """Until when, or the posting's own words for it."""
     if opportunity.deadline is not None:
         return f"until {opportunity.deadline:%d %b %Y}"
-    return (
-        shorten(opportunity.deadline_text, 40)
-        if opportunity.deadline_text
-        else "no deadline stated"
-    )
+    return shorten(opportunity.deadline_text, 40) if opportunity.deadline_text else "no deadline"
 
 
 def age_words(seconds: float) -> str:

@@ -105,9 +105,10 @@ def parse_min_pay(text: str) -> MinPay:
     words = " ".join(text.split())[:_TEXT_MAX]
     pay = _read(words, Kind.JOB) if words else Pay(text="")
     amount = pay.min if pay.min is not None else pay.max
-    if amount is None or pay.min != pay.max:
+    bare = amount is None and _AMOUNT.search(words.lower()) is not None
+    if not bare and (amount is None or pay.min != pay.max):
         raise InvalidValue("min pay", f"no single amount in {words[:60]!r}", allowed)
-    if pay.currency is None or pay.currency not in CURRENCIES:
+    if amount is None or pay.currency not in CURRENCIES or pay.currency is None:
         raise InvalidValue("min pay", f"no known currency in {words[:60]!r}", allowed)
     if pay.period is None:
         raise InvalidValue("min pay", f"no period in {words[:60]!r}", allowed)

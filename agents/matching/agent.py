@@ -12,7 +12,7 @@ from agents.domain.opportunity import Opportunity
 from agents.domain.profile import Profile
 from agents.matching.filters import PlaceWish, sift
 from agents.matching.port import Scores
-from agents.matching.ranker import RankedOpportunity, Wish, rank
+from agents.matching.ranker import RankedOpportunity, Wish, rank, unheard
 
 
 class Now(Protocol):
@@ -35,6 +35,8 @@ class Matching:
     inactive: int
     filtered: Mapping[str, int]
     ranked: int
+    unheard: tuple[str, ...] = ()
+    """Words asked for that no posting says."""
 
 
 class MatchingAgent:
@@ -96,6 +98,7 @@ class MatchingAgent:
             inactive=sifted.inactive,
             filtered=sifted.filtered,
             ranked=len(ranked),
+            unheard=unheard(sifted.kept, wish),
         )
 
 

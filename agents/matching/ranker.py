@@ -128,6 +128,12 @@ def rank(
     return sorted(ranked, key=_order)
 
 
+def unheard(candidates: Sequence[tuple[Opportunity, PlaceFit]], wish: Wish) -> tuple[str, ...]:
+    """The query's words that no candidate says."""
+    texts = [_said(o) | _token_set(o.title) for o, _ in candidates] if wish.words else []
+    return tuple(w for w in wish.words if not any(_says(text, w) for text in texts))
+
+
 def _order(ranked: RankedOpportunity) -> tuple[float, float, float, str]:
     o = ranked.opportunity
     newest = -(o.posted_at or _NEVER).timestamp()
@@ -177,12 +183,14 @@ def _skills(o: Opportunity, wish: Wish, rarity: Mapping[str, float], weight: flo
 
 
 def _title(o: Opportunity, wish: Wish, weight: float) -> _Part:
-    """The query's words, and the skills that the title itself names."""
+    """The query's words, and the skills that the title itself names. Words just asked for count
+    twice as much as what the profile says in general."""
     if not wish.words and not wish.skills:
         return _Part(0.0, 0.0)
+    weight *= 2 if wish.words else 1
     title = _token_set(o.title)
     in_title = [w for w in wish.words if _says(title, w)]
-    rest = _token_set(" ".join((*o.skills, o.organisation or "", o.description or "")))
+    rest = _said(o)
     elsewhere = [w for w in wish.words if w not in in_title and _says(rest, w)]
     titled_skills = sum(skill in wish.skills for skill in skills_in(o.title))
     by_words = (len(in_title) + 0.4 * len(elsewhere)) / len(wish.words) if wish.words else 0.0
@@ -263,6 +271,11 @@ def _rarity(opportunities: Sequence[Opportunity], wish: Wish) -> dict[str, float
 
 def _has_skill(o: Opportunity, skill: str) -> bool:
     return skill in o.skills
+
+
+def _said(o: Opportunity) -> frozenset[str]:
+    """What a posting says outside its title."""
+    return _token_set(" ".join((*o.skills, o.organisation or "", o.description or "")))
 
 
 def _says(tokens: frozenset[str], word: str) -> bool:

@@ -111,7 +111,7 @@ def _item(match: Match, *, chosen: bool, saved: bool) -> str:
     star = " ★" if saved else ""
     organisation = f" · {cut(o.organisation, 60)}" if o.organisation else ""
     facts = " · ".join((o.kind, place_words(o), pay_words(o.pay), deadline_words(o)))
-    score = "not ranked" if match.score is None else f"{match.score:.0f}"
+    score = "not ranked" if match.score is None else f"{match.score:.0f}/100"
     reasons = "; ".join(shorten(reason, 100) for reason in match.reasons[:2])
     lines = [
         f"{mark}<b>{match.rank}. {linked}</b>{organisation}{star}",
@@ -169,17 +169,18 @@ def ended(result: ScoutResult) -> View:
     message = result.error.message if result.error else "The scout ended without a result."
     lines = [cut(message, 600)]
     if result.receipt is not None:
-        lines.append(_receipt(result.receipt))
+        lines.append(_receipt(result.receipt, stopped=result.status == "cancelled"))
     again = _button("Refresh", Tap(action=Action.REFRESH, subject=result.run_id))
     return View(text="\n\n".join(lines), keyboard=_rows([again]))
 
 
-def _receipt(receipt: Receipt) -> str:
-    stopped = ", ".join(receipt.stopped) or "nothing was under way"
+def _receipt(receipt: Receipt, *, stopped: bool) -> str:
+    what = ", ".join(receipt.stopped) or "nothing was under way"
     undone = ", ".join(receipt.undone) or "nothing to undo"
     usage = receipt.spent
     spent = f"{usage.steps} steps, {usage.tokens} tokens, ${usage.apify_usd:.2f}"
-    return f"Stopped: {cut(stopped, 200)}\nSpent: {cut(spent, 100)}\nUndone: {cut(undone, 200)}"
+    lines = [f"Stopped: {cut(what, 200)}", f"Spent: {cut(spent, 100)}"] if stopped else []
+    return "\n".join([*lines, f"Undone: {cut(undone, 200)}"])
 
 
 # --- drafts and saved postings ----------------------------------------------------------------

@@ -228,7 +228,8 @@ class Orchestrator:
         except Exception as unexpected:
             # The step boundary: whatever an agent raises is a failed step, never a lost run.
             log.exception("step %s of run %s broke", step.name, run.run_id)
-            raise StepFailed(f"{step.name} broke ({type(unexpected).__name__})") from unexpected
+            kind = type(unexpected).__name__
+            raise StepFailed(f"an internal error ({kind})") from unexpected
         run.state = outcome.state
         return outcome.report
 

@@ -16,6 +16,7 @@ from agents.domain.opportunity import Opportunity
 
 FILE_BYTES_MAX = 100_000_000
 RECORDS_MAX = 200_000
+_BROKEN = object()
 
 
 class FileSource:
@@ -43,6 +44,9 @@ class FileSource:
                 break
             if count >= RECORDS_MAX:
                 raise SourceFailed(f"{self.label}: more than {RECORDS_MAX:,} records")
+            if raw is _BROKEN:
+                unreadable["broken line"] += 1
+                continue
             try:
                 opportunities.append(read_record(raw, origin))
             except Unreadable as reason:
@@ -117,10 +121,10 @@ def _wrapped(text: str) -> list[object] | None:
 
 
 def _json_lines(text: str) -> Iterator[object]:
-    """Each line's value; a line that is no JSON comes as a text, which no record can be."""
+    """Each line's value; _BROKEN for a line that is no JSON."""
     for line in text.split("\n"):
         if line.strip():
             try:
                 yield json.loads(line)
             except (ValueError, RecursionError):
-                yield "broken line"
+                yield _BROKEN

@@ -1,0 +1,40 @@
+"""What all tests share: settings over a temporary folder, real data when it is there."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bot.settings import Settings
+
+CI = os.environ.get("CI") == "true"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings over a database of the test's own, on a free port, whatever the environment says."""
+    return local_settings(tmp_path)
+
+
+def local_settings(folder: Path, **changes: object) -> Settings:
+    """Settings of a bot that keeps its data in `folder`."""
+    values: dict[str, object] = {
+        "telegram_bot_token": None,
+        "host": "127.0.0.1",
+        "port": 0,
+        "database_url": f"sqlite:///{folder}/var/webscout.db",
+        "sources": (),
+        "scout_config": "scout@1",
+    }
+    return Settings.model_validate(values | changes)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real postings; tests that need it skip without it, and fail so under CI."""
+    folder = os.environ.get("WEBSCOUT_TEST_DATA", "")
+    if folder and Path(folder).is_dir():
+        return Path(folder)
+    if CI:
+        pytest.fail("WEBSCOUT_TEST_DATA names no folder")
+    pytest.skip("set WEBSCOUT_TEST_DATA to the folder of real postings")

@@ -1,0 +1,43 @@
+"""The real program as a process: started, read, killed."""
+
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+_ADDRESS = "Open the chat: "
+
+
+@dataclass
+class Program:
+    """A running `webscout`, and the address of its server."""
+
+    process: asyncio.subprocess.Process
+    address: str
+
+    @classmethod
+    async def start(cls, folder: Path, **environment: str) -> "Program":
+        """Start it in `folder` on a free port, and wait until it says where it listens."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bot",
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PORT": "0", **environment},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        assert process.stdout is not None
+        async with asyncio.timeout(30):
+            async for raw in process.stdout:
+                line = raw.decode().strip()
+                if _ADDRESS in line:
+                    return cls(process, line.split(_ADDRESS)[1].removesuffix("/chat"))
+        raise AssertionError("it ended before it listened")
+
+    async def end(self, number: signal.Signals) -> tuple[int, str]:
+        """Send the signal and wait; gives the exit code and what it printed since the start."""
+        self.process.send_signal(number)
+        out, _ = await asyncio.wait_for(self.process.communicate(), 30)
+        return self.process.returncode or 0, out.decode()

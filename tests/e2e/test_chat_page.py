@@ -1,0 +1,143 @@
+"""The chat page in Chromium: profile, scout, opportunities, draft, as a person does it.
+
+With WEBSCOUT_SCREENSHOT=1 this takes the README's picture (docs/images/chat.png).
+"""
+
+import os
+import re
+import signal
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from tests.conftest import CI
+from tests.e2e.process import ROOT, Program
+
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+CHROMIUM_THERE = CHROMIUM.exists()
+PICTURE = ROOT / "docs/images/chat.png"
+
+# Playwright's event objects are not closed before its loop is; nothing here can do it.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """Headless Chromium that talks to nobody but this machine."""
+    if not CHROMIUM_THERE:
+        reason = f"install Debian's chromium, or name one in CHROMIUM ({CHROMIUM} is not there)"
+        pytest.fail(reason) if CI else pytest.skip(reason)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-background-networking", "--disable-quic"],
+            env={**os.environ, "HOME": tempfile.gettempdir()},
+        )
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def program(tmp_path: Path) -> AsyncIterator[Program]:
+    """The real program, in local mode, with no source: the sample postings."""
+    program = await Program.start(tmp_path)
+    yield program
+    code, printed = await program.end(signal.SIGTERM)
+    assert code == 0, printed
+
+
+@pytest.fixture
+async def page(browser: Browser, program: Program) -> AsyncIterator[Page]:
+    """The chat page; any console error or foreign request fails the test."""
+    page = await browser.new_page(viewport={"width": 900, "height": 1500}, device_scale_factor=1)
+    errors: list[str] = []
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda e: errors.append(str(e)))
+    page.on(
+        "request",
+        lambda r: None if r.url.startswith((program.address, "data:")) else errors.append(r.url),
+    )
+    await page.goto(f"{program.address}/chat")
+    yield page
+    assert errors == []
+    await page.close()
+
+
+async def say(page: Page, text: str) -> None:
+    """Type a message and send it."""
+    await page.get_by_role("textbox", name="Message").fill(text)
+    await page.get_by_role("button", name="Send").click()
+
+
+async def test_from_profile_to_draft(page: Page) -> None:
+    """Profile set, /scout, the shortlist in the placeholder's bubble, a draft; formatted."""
+    log = page.get_by_role("log")
+    await say(page, "/profile skills: python, sql; location: Berlin; remote: yes; "
+                    "kinds: job, grant; about: I build data tools.")  # fmt: skip
+    await expect(log).to_contain_text("Your profile")
+    await say(page, "/scout data")
+    await expect(log).to_contain_text("best matches", timeout=20_000)
+    await expect(log).not_to_contain_text("Scouting")
+    await expect(log).to_contain_text("sample posting, not a real offer")
+    link = log.get_by_role("link", name=re.compile("."), exact=False).first
+    assert (await link.get_attribute("href") or "").startswith("https://example.com/sample/")
+    await take_picture(page)
+    await page.get_by_role("button", name="2", exact=True).click()
+    await expect(log).to_contain_text("▸ 2. ")
+    await page.get_by_role("button", name="Draft", exact=True).click()
+    await expect(log).to_contain_text("Draft for 2.")
+    await expect(log.locator("pre")).to_contain_text("[fill in: your name and how to reach you]")
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await expect(log).to_contain_text("★")
+    await say(page, "/saved")
+    await expect(page.get_by_role("button", name="Remove 1")).to_be_visible()
+
+
+async def take_picture(page: Page) -> None:
+    """The README's picture: from the placeholder's bubble down."""
+    if os.environ.get("WEBSCOUT_SCREENSHOT") == "1":
+        await page.screenshot(path=PICTURE)
+
+
+async def test_a_mistake_is_answered_and_html_is_text(page: Page) -> None:
+    """A wrong command is explained, and mark-up in a text stays text."""
+    log = page.get_by_role("log")
+    await say(page, "/profile kinds: <img src=x onerror=alert(1)>")
+    await expect(log).to_contain_text("job, internship, gig, bounty, grant, hackathon")
+    assert await log.locator("img").count() == 0
+
+
+async def test_the_menu_lists_the_commands(page: Page) -> None:
+    """The menu sends a command; the history is there again after a reload."""
+    await page.get_by_role("button", name="Menu").click()
+    await page.get_by_text("what is kept about you").first.click()
+    log = page.get_by_role("log")
+    await expect(log).to_contain_text("What is kept about you")
+    await page.reload()
+    await expect(log).to_contain_text("What is kept about you")
+
+
+async def test_the_page_goes_on_after_a_restart(browser: Browser, tmp_path: Path) -> None:
+    """An open page reconnects to a program that was killed and started again on its port."""
+    first = await Program.start(tmp_path)
+    page = await browser.new_page()
+    await page.goto(f"{first.address}/chat")
+    await say(page, "/help")
+    log = page.get_by_role("log")
+    await expect(log).to_contain_text("What I can do")
+    await first.end(signal.SIGKILL)
+    second = await Program.start(tmp_path, PORT=first.address.rsplit(":", 1)[1])
+    await say_when_it_is_back(page, "/privacy")
+    await expect(log).to_contain_text("What is kept about you", timeout=20_000)
+    await expect(log).to_contain_text("What I can do")
+    await page.close()
+    await second.end(signal.SIGTERM)
+
+
+async def say_when_it_is_back(page: Page, text: str) -> None:
+    """Send a message once the page says it is connected again."""
+    await expect(page.get_by_text("Reconnecting")).to_be_hidden(timeout=20_000)
+    await say(page, text)
