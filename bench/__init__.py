@@ -1,0 +1,1 @@
+"""What is measured. Figures are printed, never asserted."""

@@ -60,6 +60,9 @@ class Core:
     runs: RunStore
     outcomes: OutcomeStore
     chat_log: ChatLog
+    discovery: DiscoveryAgent
+    matching: MatchingAgent
+    action: ActionAgent
     orchestrator: Orchestrator
     scout: Scout
     drafting: Drafting
@@ -99,12 +102,9 @@ async def build_core(settings: Settings, fakes: Fakes | None = None) -> AsyncIte
         sources = fakes.sources or build_sources()
         action = fakes.action or ActionAgent(outcomes)
         orchestrator = await stack.enter_async_context(Orchestrator(runs, clock))
-        steps = ScoutSteps(
-            DiscoveryAgent(sources, postings, clock, source_deadline_s=settings.source_timeout_s),
-            MatchingAgent(outcomes, clock),
-            action,
-            people,
-        )
+        deadline_s = settings.source_timeout_s
+        discovery = DiscoveryAgent(sources, postings, clock, source_deadline_s=deadline_s)
+        matching = MatchingAgent(outcomes, clock)
         yield Core(
             settings=settings,
             clock=clock,
@@ -114,9 +114,12 @@ async def build_core(settings: Settings, fakes: Fakes | None = None) -> AsyncIte
             runs=runs,
             outcomes=outcomes,
             chat_log=ChatLog(database),
+            discovery=discovery,
+            matching=matching,
+            action=action,
             orchestrator=orchestrator,
             scout=Scout(
-                steps=steps,
+                steps=ScoutSteps(discovery, matching, action, people),
                 sources=sources,
                 runs=runs,
                 outcomes=outcomes,

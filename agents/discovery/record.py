@@ -7,7 +7,7 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -23,7 +23,8 @@ from agents.domain.pay import Pay
 from agents.domain.place import parse_location
 from agents.domain.skill import canonical_skill, skills_in
 
-Raw = Mapping[str, object]
+Raw = dict[str, object]
+"""A JSON object or a row of a table. (A dict, not any Mapping: this is the hot loop.)"""
 
 _URL_MAX = 2_000
 _NAME_MAX = 200
@@ -60,7 +61,7 @@ class Origin:
 
 def read_record(raw: object, origin: Origin) -> Opportunity:
     """The Opportunity in `raw`; raises Unreadable when it is no object or has no title."""
-    if not isinstance(raw, Mapping):
+    if not isinstance(raw, dict):
         raise Unreadable("not an object")
     title = _plain(_first(raw, "title"), TITLE_MAX)
     if not title:
@@ -123,13 +124,17 @@ def _aliases() -> dict[str, tuple[tuple[str, ...], ...]]:
 
 def _first(raw: Raw, field: str) -> object:
     """The first of the field's names that holds something, else None."""
-    for path in _aliases()[field]:
-        value: object = raw
-        for key in path:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        if value not in (None, "", []):
-            return value
-    return None
+    return next(_values(raw, field), None)
+
+
+def _values(raw: Raw, field: str) -> Iterator[object]:
+    """What the field's names hold, in their order, without the empty ones."""
+    for key, *rest in _aliases()[field]:
+        value = raw.get(key)
+        for inner in rest:
+            value = value.get(inner) if isinstance(value, dict) else None
+        if value is not None and value != "" and value != []:  # noqa: PLR1714 - values unhashable
+            yield value
 
 
 def _plain(value: object, longest: int) -> str | None:
@@ -151,10 +156,7 @@ def _identifier(value: object) -> str | None:
 
 def _link(raw: Raw) -> str | None:
     """The first value of the link fields that is a web link; other schemes are dropped."""
-    for path in _aliases()["url"]:
-        value: object = raw
-        for key in path:
-            value = value.get(key) if isinstance(value, Mapping) else None
+    for value in _values(raw, "url"):
         if isinstance(value, str) and (url := _web_link(value.strip())):
             return url
     return None
@@ -163,7 +165,7 @@ def _link(raw: Raw) -> str | None:
 def _web_link(url: str) -> str | None:
     if url.startswith("//"):
         url = f"https:{url}"
-    if len(url) > _URL_MAX or any(c.isspace() for c in url):
+    if len(url) > _URL_MAX or len(url.split()) != 1:
         return None
     try:
         parts = urlsplit(url)
@@ -207,7 +209,7 @@ def _texts(value: object) -> list[str]:
         return [value]
     if not isinstance(value, list):
         return []
-    named = (v.get("name") if isinstance(v, Mapping) else v for v in value)
+    named = (v.get("name") if isinstance(v, dict) else v for v in value)
     return [v for v in named if isinstance(v, str)]
 
 

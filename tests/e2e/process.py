@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +21,18 @@ class Program:
     address: str
 
     @classmethod
-    async def start(cls, folder: Path, **environment: str) -> "Program":
-        """Start it in `folder` on a free port, and wait until it says where it listens."""
+    @asynccontextmanager
+    async def running(cls, folder: Path, **environment: str) -> AsyncIterator["Program"]:
+        """Start it in `folder` on a free port; what still runs when this is left is killed."""
+        program = await cls._start(folder, environment)
+        try:
+            yield program
+        finally:
+            if program.process.returncode is None:
+                await program.end(signal.SIGKILL)
+
+    @classmethod
+    async def _start(cls, folder: Path, environment: dict[str, str]) -> "Program":
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "bot",
             cwd=folder,

@@ -43,9 +43,9 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest.fixture
 async def program(tmp_path: Path) -> AsyncIterator[Program]:
     """The real program, in local mode, with no source: the sample postings."""
-    program = await Program.start(tmp_path)
-    yield program
-    code, printed = await program.end(signal.SIGTERM)
+    async with Program.running(tmp_path) as program:
+        yield program
+        code, printed = await program.end(signal.SIGTERM)
     assert code == 0, printed
 
 
@@ -122,19 +122,18 @@ async def test_the_menu_lists_the_commands(page: Page) -> None:
 
 async def test_the_page_goes_on_after_a_restart(browser: Browser, tmp_path: Path) -> None:
     """An open page reconnects to a program that was killed and started again on its port."""
-    first = await Program.start(tmp_path)
     page = await browser.new_page()
-    await page.goto(f"{first.address}/chat")
-    await say(page, "/help")
     log = page.get_by_role("log")
-    await expect(log).to_contain_text("What I can do")
-    await first.end(signal.SIGKILL)
-    second = await Program.start(tmp_path, PORT=first.address.rsplit(":", 1)[1])
-    await say_when_it_is_back(page, "/privacy")
-    await expect(log).to_contain_text("What is kept about you", timeout=20_000)
-    await expect(log).to_contain_text("What I can do")
-    await page.close()
-    await second.end(signal.SIGTERM)
+    async with Program.running(tmp_path) as program:
+        await page.goto(f"{program.address}/chat")
+        await say(page, "/help")
+        await expect(log).to_contain_text("What I can do")
+        await program.end(signal.SIGKILL)
+    async with Program.running(tmp_path, PORT=program.address.rsplit(":", 1)[1]):
+        await say_when_it_is_back(page, "/privacy")
+        await expect(log).to_contain_text("What is kept about you", timeout=20_000)
+        await expect(log).to_contain_text("What I can do")
+        await page.close()
 
 
 async def say_when_it_is_back(page: Page, text: str) -> None:

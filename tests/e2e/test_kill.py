@@ -41,29 +41,35 @@ def is_shortlist(message_id: int, chat: ChatClient) -> bool:
 async def test_a_kill_loses_nothing(tmp_path: Path) -> None:
     """Profile and saved postings survive, each interrupted scout ends in its own message, once."""
     write_postings(tmp_path)
-    program = await Program.start(tmp_path, SOURCES="sample")
-    async with ChatClient(program.address) as chat:
+    async with (
+        Program.running(tmp_path, SOURCES="sample") as program,
+        ChatClient(program.address) as chat,
+    ):
         await chat.ask("/profile skills: python, sql; location: Berlin; remote: yes")
         await chat.say("/scout")
         await chat.until_text("best matches")
         await chat.tap("Save")
         await chat.until_text("★")
-    await program.end(signal.SIGKILL)
+        await program.end(signal.SIGKILL)
 
     for _ in range(KILLS):
-        program = await Program.start(tmp_path, SOURCES="file:big.jsonl")
-        async with ChatClient(program.address) as chat:
+        async with (
+            Program.running(tmp_path, SOURCES="file:big.jsonl") as program,
+            ChatClient(program.address) as chat,
+        ):
             placeholder = await chat.ask("/scout")
             assert "Scouting" in placeholder["text"]
             await program.end(signal.SIGKILL)
         assert statuses(tmp_path)[-1] in {"queued", "running"}
 
-        program = await Program.start(tmp_path, SOURCES="file:big.jsonl")
-        async with ChatClient(program.address) as chat:
+        async with (
+            Program.running(tmp_path, SOURCES="file:big.jsonl") as program,
+            ChatClient(program.address) as chat,
+        ):
             await chat.until(partial(is_shortlist, placeholder["message_id"]))
             assert "Skills: python, sql" in (await chat.ask("/profile"))["text"]
             assert "1. " in (await chat.ask("/saved"))["text"]
-        code, printed = await program.end(signal.SIGTERM)
+            code, printed = await program.end(signal.SIGTERM)
         assert code == 0, printed
         assert "Traceback" not in printed
 
