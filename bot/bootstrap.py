@@ -9,6 +9,7 @@ from agents.action.agent import ActionAgent
 from agents.discovery.agent import DiscoveryAgent
 from agents.discovery.port import Sources
 from agents.discovery.sources.catalogue import Catalogue
+from agents.domain.errors import InvalidValue
 from agents.draft import Drafting
 from agents.matching.agent import MatchingAgent
 from agents.scout import Scout, ScoutSteps
@@ -82,6 +83,14 @@ def build_database(settings: Settings) -> Database:
     return Database.open(settings.database_url.get_secret_value())
 
 
+def _check_sources(settings: Settings, sources: Sources) -> None:
+    for spec in settings.sources:
+        try:
+            sources.resolve(spec)
+        except InvalidValue as invalid:
+            raise InvalidValue("SOURCES", invalid.problem, invalid.allowed) from invalid
+
+
 def build_sources() -> Sources:
     """The sources that postings come from."""
     return Catalogue()
@@ -94,12 +103,14 @@ async def build_core(settings: Settings, fakes: Fakes | None = None) -> AsyncIte
     clock = fakes.clock or SystemClock()
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(build_database(settings))
-        await database.migrate()
+        # SQLite is this process's own file; a shared database is migrated by its operator.
+        await (database.migrate() if settings.sqlite else database.check())
         people = PeopleStore(database, clock.now)
         postings = PostingStore(database)
         runs = RunStore(database, clock.now)
         outcomes = OutcomeStore(database, clock.now)
         sources = fakes.sources or build_sources()
+        _check_sources(settings, sources)
         action = fakes.action or ActionAgent(outcomes)
         orchestrator = await stack.enter_async_context(Orchestrator(runs, clock))
         deadline_s = settings.source_timeout_s

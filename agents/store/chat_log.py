@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agents.store.database import Database
+from agents.store.database import Database, Transaction
 from agents.store.schema import chat_counters, chat_files, chat_messages, chat_updates
 
 
@@ -99,7 +98,7 @@ class ChatLog:
         await self._db.leave_no_trace()
 
     async def _put(
-        self, connection: AsyncConnection, chat_id: int, message_id: int, body: str
+        self, connection: Transaction, chat_id: int, message_id: int, body: str
     ) -> LoggedMessage:
         revision = await _next(connection, "revision")
         row = {"chat_id": chat_id, "message_id": message_id, "revision": revision, "body": body}
@@ -108,7 +107,7 @@ class ChatLog:
         return LoggedMessage(message_id=message_id, revision=revision, body=body)
 
 
-async def _next(connection: AsyncConnection, name: str) -> int:
+async def _next(connection: Transaction, name: str) -> int:
     counter = chat_counters.c.name == name
     raised = sa.update(chat_counters).where(counter).values(value=chat_counters.c.value + 1)
     value = (await connection.execute(raised.returning(chat_counters.c.value))).scalar()

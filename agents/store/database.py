@@ -2,25 +2,33 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.engine import URL, Connection, CursorResult, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from agents.domain.errors import InvalidValue
 from agents.store.errors import StoreError
 
+T = TypeVar("T")
+
 HEAD = "0001"
 """The newest migration; a test holds it to what stands in migrations/versions."""
 
 _ALLOWED = "sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"
 _BUSY_TIMEOUT_MS = 10_000
+_CONNECT_TIMEOUT_S = 10.0
 
 
 def async_url(text: str) -> URL:
@@ -38,6 +46,22 @@ def async_url(text: str) -> URL:
             raise InvalidValue("DATABASE_URL", f"unknown database {other!r}", _ALLOWED)
 
 
+class Transaction:
+    """Statements of one transaction. A cancelled caller leaves between statements, never within
+    one: the driver would drop the connection half-way, and SQLite's write lock with it."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def execute(self, statement: sa.Executable, parameters: Any = None) -> CursorResult[Any]:
+        """Run one statement, for one row of parameters or a list of them."""
+        return await _to_its_end(self._connection.execute(statement, parameters))
+
+    async def run_sync(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` over SQLAlchemy's synchronous connection."""
+        return await _to_its_end(self._connection.run_sync(work))
+
+
 class Database:
     """Transactions over one engine. Use as an async context manager."""
 
@@ -51,9 +75,7 @@ class Database:
         """An engine for the address; nothing is connected yet. SQLite's folder is made."""
         url = async_url(text)
         if url.get_backend_name() != "sqlite":
-            # Supabase's pooler gives each transaction another server connection, where a statement
-            # prepared on the last one is unknown.
-            return cls(create_async_engine(url, connect_args={"statement_cache_size": 0}))
+            return cls(_postgresql(url))
         if url.database and url.database != ":memory:":
             try:
                 Path(url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -70,17 +92,13 @@ class Database:
     async def __aexit__(self, *_: object) -> None:
         await self._engine.dispose()
 
-    @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that may write; SQLite's write lock is taken at its start."""
-        async with self._engine.begin() as connection:
-            yield connection
+    def write(self) -> AbstractAsyncContextManager["Transaction"]:
+        """A transaction that may write (SQLite's lock is taken at its start); raises StoreError."""
+        return _transaction(self._engine)
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that only reads."""
-        async with self._reader.connect() as connection:
-            yield connection
+    def read(self) -> AbstractAsyncContextManager["Transaction"]:
+        """A transaction that only reads; raises StoreError."""
+        return _transaction(self._reader)
 
     def upsert(self, table: sa.Table, keys: tuple[str, ...]) -> Any:
         """INSERT that replaces the other columns of a row with the same keys."""
@@ -93,23 +111,17 @@ class Database:
 
     async def migrate(self) -> bool:
         """Bring the schema up to date; False when it was. Raises StoreError."""
-        try:
-            async with self.read() as connection:
-                if await connection.run_sync(_version) == HEAD:
-                    return False
-            async with self.write() as connection:
-                await connection.run_sync(_upgrade)
-        except (SQLAlchemyError, OSError) as error:
-            raise StoreError(f"DATABASE_URL: {_one_line(error)}") from error
+        async with self.read() as connection:
+            if await connection.run_sync(_version) == HEAD:
+                return False
+        async with self.write() as connection:
+            await connection.run_sync(_upgrade)
         return True
 
     async def check(self) -> None:
         """Raise StoreError unless the database answers and its schema is current."""
-        try:
-            async with self.read() as connection:
-                version = await connection.run_sync(_version)
-        except (SQLAlchemyError, OSError) as error:
-            raise StoreError(_one_line(error)) from error
+        async with self.read() as connection:
+            version = await connection.run_sync(_version)
         if version != HEAD:
             raise StoreError(f"schema {version or 'missing'}, needs {HEAD}: run webscout migrate")
 
@@ -140,6 +152,18 @@ def schema_sql() -> str:
     config.output_buffer = buffer
     command.upgrade(config, "head", sql=True)
     return buffer.getvalue()
+
+
+def _postgresql(url: URL) -> AsyncEngine:
+    # Supabase's pooler gives each transaction another server connection, where a statement
+    # prepared on the last one is unknown.
+    options = {"statement_cache_size": 0, "timeout": _CONNECT_TIMEOUT_S}
+    try:
+        return create_async_engine(url, connect_args=options)
+    except ImportError:
+        raise StoreError(
+            "DATABASE_URL: PostgreSQL needs asyncpg: install webscout[scale]"
+        ) from None
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
@@ -185,5 +209,38 @@ def _upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _one_line(error: BaseException) -> str:
-    return str(getattr(error, "orig", None) or error).strip().splitlines()[0][:300]
+@asynccontextmanager
+async def _transaction(engine: AsyncEngine) -> AsyncIterator[Transaction]:
+    with _translated():
+        connection = engine.connect()
+        try:
+            await _to_its_end(connection.start())
+            yield Transaction(connection)
+            await _to_its_end(connection.commit())
+        finally:
+            if connection.sync_connection is not None:
+                await _to_its_end(connection.close())  # rolls back what was not committed
+
+
+async def _to_its_end(work: Awaitable[T]) -> T:
+    """Await `work`; a cancel that comes meanwhile is raised after its end."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # seen; the cancel is what the caller gets
+        raise
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """SQLAlchemy's and the driver's errors as ours, without the statement and its values."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        reason = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
+        raise StoreError(f"database: {reason.splitlines()[0][:300]}") from error

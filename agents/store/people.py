@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agents.domain.opportunity import Opportunity
 from agents.domain.profile import Profile
 from agents.domain.run import SavedItem
 from agents.store.codec import OPPORTUNITY, PROFILE
-from agents.store.database import Database
+from agents.store.database import Database, Transaction
 from agents.store.schema import (
     dismissed,
     drafts,
@@ -181,7 +180,7 @@ class PeopleStore:
         return True
 
 
-async def _forget_rows(connection: AsyncConnection, user_id: str) -> None:
+async def _forget_rows(connection: Transaction, user_id: str) -> None:
     theirs = sa.select(runs.c.id).where(runs.c.user_id == user_id)
     for table in (drafts, matches, run_texts, run_messages):
         await connection.execute(sa.delete(table).where(table.c.run_id.in_(theirs)))

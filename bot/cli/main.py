@@ -41,9 +41,10 @@ def main(argv: Sequence[str]) -> int:
         return _complain(str(error), FAILED)
     except KeyboardInterrupt:
         return _complain("stopped", INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output left; there is nobody to tell
-        return FAILED
+    except Exception as bug:
+        # The command's boundary: a bug of ours is one line too; LOG_LEVEL=DEBUG shows where.
+        logging.getLogger(__name__).debug("internal error", exc_info=True)
+        return _complain(f"internal error ({type(bug).__name__}: {bug})", FAILED)
 
 
 def _command(arguments: argparse.Namespace, settings: Settings) -> Coroutine[Any, Any, int]:

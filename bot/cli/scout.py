@@ -33,7 +33,8 @@ async def scout(arguments: argparse.Namespace, settings: Settings) -> int:
     request = _request(arguments, settings)
     if not request.sources:
         raise InvalidValue("source", _NO_SOURCE, "file:PATH, sample")
-    logging.getLogger().setLevel(max(logging.ERROR, logging.getLevelName(settings.log_level)))
+    if settings.log_level != "DEBUG":  # the terminal shows the result and one line of what failed
+        logging.getLogger().setLevel(logging.CRITICAL)
     async with build_core(settings) as core:
         result, interrupted = await _run(core, request)
     if arguments.json:

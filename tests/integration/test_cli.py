@@ -165,8 +165,9 @@ def test_a_mistake_gets_one_clear_line(
     [
         ("PORT", "99999", "PORT: "),
         ("PORT", "abc", "PORT: "),
+        ("SOURCES", "nosuch", "SOURCES: unknown source 'nosuch'; allowed: file:PATH"),
         ("DATABASE_URL", "mysql://x", "DATABASE_URL: unknown database 'mysql'; allowed: sqlite"),
-        ("DATABASE_URL", "postgresql://user:s3cret@", "DATABASE_URL"),
+        ("DATABASE_URL", "postgresql://user:s3cret@127.0.0.1:1/x", "database: "),
         ("SCOUT_CONFIG", "nosuch@1", "SCOUT_CONFIG: unknown configuration"),
         ("LOG_LEVEL", "LOUD", "LOG_LEVEL: unknown level"),
         ("SOURCE_TIMEOUT_S", "-1", "SOURCE_TIMEOUT_S: "),
