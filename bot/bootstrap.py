@@ -91,9 +91,9 @@ def _check_sources(settings: Settings, sources: Sources) -> None:
             raise InvalidValue("SOURCES", invalid.problem, invalid.allowed) from invalid
 
 
-def build_sources() -> Sources:
+def build_sources(clock: Clock | None = None) -> Sources:
     """The sources that postings come from."""
-    return Catalogue()
+    return Catalogue((clock or SystemClock()).now)
 
 
 @asynccontextmanager
@@ -109,7 +109,7 @@ async def build_core(settings: Settings, fakes: Fakes | None = None) -> AsyncIte
         postings = PostingStore(database)
         runs = RunStore(database, clock.now)
         outcomes = OutcomeStore(database, clock.now)
-        sources = fakes.sources or build_sources()
+        sources = fakes.sources or build_sources(clock)
         _check_sources(settings, sources)
         action = fakes.action or ActionAgent(outcomes)
         orchestrator = await stack.enter_async_context(Orchestrator(runs, clock))

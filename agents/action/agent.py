@@ -39,4 +39,4 @@ class ActionAgent:
     async def discard(self, run_id: str) -> str | None:
         """The undo of `act`: the run's drafts are deleted."""
         count = await self._drafts.discard_drafts(run_id)
-        return f"{count} draft{'s' if count != 1 else ''} discarded" if count else None
+        return f"{count} draft{'s' if count > 1 else ''} discarded" if count else None

@@ -2,6 +2,7 @@
 came, what could not be read and what failed."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,8 @@ from agents.domain.kind import Kind
 from agents.domain.opportunity import Opportunity
 
 SAMPLE = "sample"
+
+log = logging.getLogger(__name__)
 
 
 class Now(Protocol):
@@ -115,6 +118,10 @@ class DiscoveryAgent:
             error = str(failure)
         except TimeoutError:
             error = f"{source.label}: no answer within {self._source_deadline_s:g} s"
+        except Exception as unexpected:
+            # The source boundary: a bug in one must not cost the others' results.
+            log.exception("source %s broke", source.label)
+            error = f"{source.label}: internal error ({type(unexpected).__name__})"
         report = SourceReport(
             source=source.label,
             found=len(reading.opportunities),

@@ -1,15 +1,19 @@
 """Dates as postings write them. What can't be read for certain is None, never a guess."""
 
 import re
+import warnings
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
+from itertools import product
 
 from dateutil import parser as dateutil_parser
+from dateutil.parser import UnknownTimezoneWarning
 
 _TEXT_MAX = 300
 _DAY_END = time(23, 59, 59, tzinfo=UTC)
+_DEFAULTS = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2003, 12, 28, tzinfo=UTC))
 
 _MONTHS = {
     name: number
@@ -48,7 +52,7 @@ _MONTH_DAY = re.compile(
 )
 _DAY_MONTH = re.compile((r"\b" + _DAY + r"\s+" + _MONTH + r"(?:,?\s+" + _YEAR + ")?").format(1))
 _MONTH_YEAR = re.compile((r"\b" + _MONTH + r"\s+" + _YEAR).format(1))
-_ISO_DATE = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})\b")
+_ISO_DATE = re.compile(r"\b(?P<year1>\d{4})-(?P<month1>\d{2})-(?P<day1>\d{2})\b")
 
 _RELATIVE = re.compile(
     r"^(?:posted\s+)?(?:about\s+)?(?P<n>\d+|an?)\+?\s*"
@@ -63,6 +67,7 @@ _CLOSED = re.compile(
 _STILL_OPEN = re.compile(
     r"^rolling\b|^ongoing\b|\bopen now\b|\bform open\b|\bintake open\b|\bpages? open\b"
 )
+_CLAUSE_END = re.compile(r"[;—]|\bnext\b|\bopen(?:s|ed|ing)?\b")
 _YEAR_NEAR = re.compile(r"\b(20\d{2})\b")
 
 
@@ -81,10 +86,26 @@ def read_instant(value: object, base: datetime | None = None) -> datetime | None
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, (int, float)):
-        return _from_epoch(float(value))
+        return _from_epoch(value)
     if not isinstance(value, str) or not (text := value.strip()) or len(text) > _TEXT_MAX:
         return None
     return _from_iso(text) or _from_relative(text.lower(), base) or _from_words(text)
+
+
+def _utc(instant: datetime) -> datetime | None:
+    """The instant in UTC (where it states no zone it is meant so); None beyond the calendar."""
+    try:
+        return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
+    except (OverflowError, ValueError):
+        return None
+
+
+def _moved(instant: datetime, days: float) -> datetime | None:
+    """The instant that many days later; None beyond the calendar."""
+    try:
+        return instant + timedelta(days=days)
+    except OverflowError:
+        return None
 
 
 def read_deadline(value: object, posted_at: datetime | None) -> Deadline:
@@ -101,25 +122,28 @@ def read_deadline(value: object, posted_at: datetime | None) -> Deadline:
     if (due := _DUE_IN.match(words)) is not None:
         if posted_at is None:
             return Deadline(text=text)
-        return Deadline(at=posted_at + timedelta(days=_days(due["n"], due["unit"])))
+        at = _moved(posted_at, _days(due["n"], due["unit"]))
+        return Deadline(at=at, text=None if at else text)
     return _from_sentence(words, text)
 
 
 def _from_sentence(words: str, text: str) -> Deadline:
-    if _CLOSED.search(words):
-        at = _last_date(words)
-        if at is not None:
-            return Deadline(at=at, text=text)
-        return Deadline(text=text, closed=not _STILL_OPEN.search(words))
+    closed = _CLOSED.search(words) is not None
+    if (closed or "deadline" in words) and not _STILL_OPEN.search(words):
+        at = _last_closing_date(words)
+        if at is not None or closed:
+            return Deadline(at=at, text=text, closed=at is None)
     if (whole := _whole_date(words)) is not None:
         return Deadline(at=whole)
     return Deadline(text=text)
 
 
 def _from_epoch(number: float) -> datetime | None:
-    seconds = number / 1000 if abs(number) > 1e11 else number
     # Smaller numbers are ids or counts, not dates: 1e8 is 1973.
-    return datetime.fromtimestamp(seconds, UTC) if 1e8 < seconds < 1e10 else None
+    if not 1e8 < number < 1e13:
+        return None
+    seconds = number / 1000 if number > 1e11 else number
+    return datetime.fromtimestamp(seconds, UTC) if seconds < 1e10 else None
 
 
 @lru_cache(maxsize=4096)
@@ -132,7 +156,7 @@ def _from_iso(text: str, *, day_end: bool = False) -> datetime | None:
         return None
     if day_end and len(text) == 10:
         return datetime.combine(instant, _DAY_END)
-    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
+    return _utc(instant)
 
 
 def _from_relative(words: str, base: datetime | None) -> datetime | None:
@@ -141,22 +165,31 @@ def _from_relative(words: str, base: datetime | None) -> datetime | None:
     if words in {"today", "just posted", "just now", "now"}:
         return base
     if words == "yesterday":
-        return base - timedelta(days=1)
+        return _moved(base, -1)
     match = _RELATIVE.match(words)
-    return base - timedelta(days=_days(match["n"], match["unit"])) if match else None
+    return _moved(base, -_days(match["n"], match["unit"])) if match else None
 
 
 def _from_words(text: str) -> datetime | None:
-    """A written date, only when it names a year: a bare day or month is not a date."""
-    if text.isdigit():
-        return _from_epoch(float(text))
-    if not _YEAR_NEAR.search(text):
-        return None
-    try:
-        instant = dateutil_parser.parse(text, default=datetime(2000, 1, 1, tzinfo=UTC))
-    except (ValueError, OverflowError):
-        return None
-    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
+    """A written date, when all its parts are there and it can be read in one way only."""
+    if text.isascii() and text.isdigit():
+        return _from_epoch(int(text))
+    # Read with two defaults and both orders of day and month: what differs was not stated.
+    readings = {
+        _parsed(text, default, day_first=day_first)
+        for default, day_first in product(_DEFAULTS, (False, True))
+    }
+    instant = readings.pop()
+    return _utc(instant) if instant is not None and not readings else None
+
+
+def _parsed(text: str, default: datetime, *, day_first: bool) -> datetime | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UnknownTimezoneWarning)
+        try:
+            return dateutil_parser.parse(text, default=default, dayfirst=day_first)
+        except (ValueError, OverflowError, UnknownTimezoneWarning):
+            return None
 
 
 def _days(number: str, unit: str) -> float:
@@ -182,23 +215,32 @@ def _whole_date(words: str) -> datetime | None:
     return None
 
 
-def _last_date(words: str) -> datetime | None:
-    """The latest date in a sentence; a date without a year takes the one named before it."""
-    found: list[datetime | None] = [
-        _day_end(int(y), int(m), int(d)) for y, m, d in _ISO_DATE.findall(words)
-    ]
-    for pattern in (_MONTH_DAY, _DAY_MONTH):
-        for match in pattern.finditer(words):
-            year = match["year1"] or _year_before(words, match.start())
-            if year:
-                found.append(_day_end(int(year), _MONTHS[match["month1"]], int(match["day1"])))
-    if not any(found):
-        for match in _MONTH_YEAR.finditer(words):
-            year_number, month = int(match["year1"]), _MONTHS[match["month1"]]
-            last = monthrange(year_number, month)[1]
-            if _CLOSED.search(words[max(0, match.start() - 20) : match.start()]):
-                found.append(_day_end(year_number, month, last))
-    return max(filter(None, found), default=None)
+def _last_closing_date(words: str) -> datetime | None:
+    """The latest date that a closing word stands near; one without a year takes the year named
+    before it. The day that a next round opens is not such a date."""
+    for pattern in (_ISO_DATE, _MONTH_DAY, _DAY_MONTH, _MONTH_YEAR):
+        closing = (match for match in pattern.finditer(words) if _closing(words, match))
+        dates = [date for match in closing if (date := _date_of(words, match)) is not None]
+        if dates:
+            return max(dates)
+    return None
+
+
+def _closing(words: str, date: re.Match[str]) -> bool:
+    """Whether the date's clause says that something closed or was due."""
+    before = _CLAUSE_END.split(words[: date.start()])[-1]
+    after = _CLAUSE_END.split(words[date.end() :])[0]
+    return _CLOSED.search(before + date[0] + after) is not None or "deadline" in before
+
+
+def _date_of(words: str, match: re.Match[str]) -> datetime | None:
+    parts = match.groupdict()
+    year = parts.get("year1") or _year_before(words, match.start())
+    if year is None:
+        return None
+    month = _MONTHS.get(parts["month1"]) or int(parts["month1"])
+    day = parts.get("day1") or monthrange(int(year), month)[1]
+    return _day_end(int(year), month, int(day))
 
 
 def _year_before(words: str, position: int) -> str | None:

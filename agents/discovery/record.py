@@ -15,11 +15,11 @@ from importlib.resources import files
 from urllib.parse import urlsplit
 
 from agents.discovery.dates import read_deadline, read_instant
-from agents.discovery.pay_text import read_pay, read_period
+from agents.discovery.pay_text import PAID_ONCE, currency_code, read_pay, read_period
 from agents.domain.errors import InvalidValue
 from agents.domain.kind import Kind
 from agents.domain.opportunity import DESCRIPTION_MAX, LISTED_MAX, TITLE_MAX, Opportunity
-from agents.domain.pay import Pay
+from agents.domain.pay import Pay, Period
 from agents.domain.place import parse_location
 from agents.domain.skill import canonical_skill, skills_in
 
@@ -30,10 +30,12 @@ _URL_MAX = 2_000
 _NAME_MAX = 200
 _TAG = re.compile(r"<[^<>]{0,2000}>")
 _OPEN_WORDS = frozenset({"true", "yes", "open", "listed", "active", "posted", "live", "1"})
-_CLOSED_WORDS = frozenset({"false", "no", "closed", "inactive", "expired", "ended", "0"})
+_CLOSED_WORDS = frozenset(
+    {"false", "no", "closed", "inactive", "expired", "ended", "archived", "filled", "0"}
+)
 _KIND_WORDS = (
     (Kind.INTERNSHIP, re.compile(r"\bintern(?:ship)?s?\b|\bco-?op\b|\bworking student\b")),
-    (Kind.HACKATHON, re.compile(r"\bhackathons?\b|\bhack(?:s|fest|day)?\b")),
+    (Kind.HACKATHON, re.compile(r"\bhackathons?\b|\bhack(?:fest|day)s?\b")),
     (Kind.BOUNTY, re.compile(r"\bbount(?:y|ies)\b")),
     (Kind.GRANT, re.compile(r"\bgrants?\b|\bfellowships?\b|\bfunding\b|\bscholarships?\b")),
     (Kind.GIG, re.compile(r"\bfreelancers?\b|\bgigs?\b|\bcontract(?:or)?\b")),
@@ -63,13 +65,18 @@ def read_record(raw: object, origin: Origin) -> Opportunity:
     """The Opportunity in `raw`; raises Unreadable when it is no object or has no title."""
     if not isinstance(raw, dict):
         raise Unreadable("not an object")
-    title = _plain(_first(raw, "title"), TITLE_MAX)
+    title = _text(raw, "title", TITLE_MAX)
     if not title:
         raise Unreadable("no title")
     try:
         return _read(raw, title, origin)
     except InvalidValue as invalid:
         raise Unreadable(f"invalid {invalid.field}") from invalid
+
+
+def has_title(raw: Raw) -> bool:
+    """Whether the object is a record itself, rather than something that holds records."""
+    return _text(raw, "title", TITLE_MAX) is not None
 
 
 def _read(raw: Raw, title: str, origin: Origin) -> Opportunity:
@@ -83,8 +90,8 @@ def _read(raw: Raw, title: str, origin: Origin) -> Opportunity:
     posted_at = read_instant(_first(raw, "posted_at"), base=fetched_at if said_fetched else None)
     deadline = read_deadline(_first(raw, "deadline"), posted_at)
     locations = _locations(raw)
-    organisation = _plain(_first(raw, "organisation"), _NAME_MAX)
-    description = _plain(_first(raw, "description"), DESCRIPTION_MAX)
+    organisation = _text(raw, "organisation", _NAME_MAX)
+    description = _text(raw, "description", DESCRIPTION_MAX)
     return Opportunity(
         id=_identity(
             source=origin.source,
@@ -134,7 +141,18 @@ def _values(raw: Raw, field: str) -> Iterator[object]:
         for inner in rest:
             value = value.get(inner) if isinstance(value, dict) else None
         if value is not None and value != "" and value != []:  # noqa: PLR1714 - values unhashable
-            yield value
+            yield _encodable(value) if isinstance(value, str) else value
+
+
+def _encodable(text: str) -> str:
+    """The text without halves of characters, which JSON can hold and no store can."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _text(raw: Raw, field: str, longest: int) -> str | None:
+    """The first of the field's values that is a text."""
+    texts = (_plain(value, longest) for value in _values(raw, field))
+    return next(filter(None, texts), None)
 
 
 def _plain(value: object, longest: int) -> str | None:
@@ -189,8 +207,8 @@ def _kind(raw: Raw, title: str) -> Kind:
     employment = _first(raw, "employment")
     stated_type = _kind_in(" ".join(_texts(employment)).lower().replace("_", " "))
     in_title = _kind_in(title.lower())
-    if in_title in (Kind.INTERNSHIP, Kind.HACKATHON, Kind.BOUNTY):
-        return in_title
+    if in_title in (Kind.INTERNSHIP, Kind.HACKATHON) or title.lower().startswith("[bounty]"):
+        return in_title or Kind.BOUNTY
     return stated_type or Kind.JOB
 
 
@@ -201,20 +219,27 @@ def _kind_in(words: str) -> Kind | None:
 def _texts(value: object) -> list[str]:
     """Texts from a text, a list of texts or objects with a name, or a list written as JSON."""
     if isinstance(value, str) and value.startswith("["):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return []
+        value = _listed(value)
     if isinstance(value, str):
         return [value]
     if not isinstance(value, list):
         return []
     named = (v.get("name") if isinstance(v, dict) else v for v in value)
-    return [v for v in named if isinstance(v, str)]
+    return [_encodable(v) for v in named if isinstance(v, str)]
+
+
+def _listed(text: str) -> object:
+    """The list that a text such as `["a", "b"]` or `['a', 'b']` writes, else the text."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        inner = text[1:-1]
+        return [p.strip(" '\"") for p in inner.split(",")] if text.endswith("]") else text
 
 
 def _locations(raw: Raw) -> tuple[str, ...]:
-    texts = (_plain(t, _NAME_MAX) for t in _texts(_first(raw, "locations")))
+    listed = next(filter(None, map(_texts, _values(raw, "locations"))), [])
+    texts = (_plain(t, _NAME_MAX) for t in listed)
     parts = (part.strip() for text in texts if text for part in re.split(r"\s*[;|]\s*", text))
     return tuple(dict.fromkeys(filter(None, parts)))[:LISTED_MAX]
 
@@ -247,7 +272,7 @@ def _skills(raw: Raw, title: str, description: str | None) -> tuple[str, ...]:
     listed = _texts(_first(raw, "skills"))
     if len(listed) == 1:
         listed = listed[0].split(",")
-    named = [canonical_skill(s) for s in listed if 0 < len(s.strip()) <= 60]
+    named = [canonical_skill(s) for s in listed if 0 < len(s.strip()) <= 60 and s[0] != "["]
     found = (*named, *skills_in(title), *skills_in(description or ""))
     return tuple(dict.fromkeys(found))[:LISTED_MAX]
 
@@ -255,26 +280,31 @@ def _skills(raw: Raw, title: str, description: str | None) -> tuple[str, ...]:
 def _pay(raw: Raw, kind: Kind) -> Pay | None:
     low, high = _amount(_first(raw, "pay_min")), _amount(_first(raw, "pay_max"))
     if low or high:
-        return _structured_pay(raw, low or None, high or None)
+        return _structured_pay(raw, kind, low or None, high or None)
     dollars = _amount(_first(raw, "pay_usd"))
     if dollars:
         return read_pay(f"${dollars:,.2f}".removesuffix(".00"), kind)
     value = _first(raw, "pay")
-    texts = _texts(value) if not isinstance(value, (int, float)) else [f"{value:g}"]
+    if isinstance(value, (int, float)):
+        amount = _amount(value)
+        return None if not amount else _structured_pay(raw, kind, amount, amount)
+    texts = _texts(value)
     text = _plain(" - ".join(texts), _NAME_MAX)
     if text is None or text.lower() in {"not specified", "n/a", "none", "unknown"}:
         return None
     return read_pay(text, kind)
 
 
-def _structured_pay(raw: Raw, low: float | None, high: float | None) -> Pay:
+def _structured_pay(raw: Raw, kind: Kind, low: float | None, high: float | None) -> Pay:
     currency, period = _first(raw, "pay_currency"), _first(raw, "pay_period")
-    code = currency.strip().upper()[:5] if isinstance(currency, str) else None
+    code = currency_code(currency) if isinstance(currency, str) else None
     if low is not None and high is not None:
         low, high = min(low, high), max(low, high)
-    amounts = "–".join(f"{a:,.0f}" for a in (low, high) if a is not None)
+    ends = dict.fromkeys(f"{a:,.2f}".removesuffix(".00") for a in (low, high) if a is not None)
+    amounts = "–".join(ends)
     words = " ".join(filter(None, (amounts, code, f"per {period}" if period else None)))
     known = read_period(period) if isinstance(period, str) else None
+    known = known or (Period.ONCE if kind in PAID_ONCE else None)
     return Pay(min=low, max=high, currency=code, period=known, text=words)
 
 
@@ -285,7 +315,7 @@ def _amount(value: object) -> float | None:
         value = value.replace(",", "").strip().lstrip("$€£₹")
     try:
         number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if 0 <= number < 1e12 else None
 

@@ -64,6 +64,9 @@ class Funnel:
     shown: int = 0
 
     def __post_init__(self) -> None:
+        counts = (self.found, self.unreadable, self.duplicates, self.expired, self.inactive)
+        if min(*counts, self.ranked, self.shown, *self.filtered.values()) < 0:
+            raise InvalidValue("funnel", "a count below 0", "0 or more")
         gone = self.duplicates + self.expired + self.inactive + sum(self.filtered.values())
         if self.found != gone + self.ranked:
             raise InvalidValue("funnel", f"{self.found} found, {gone} + {self.ranked}", "a sum")

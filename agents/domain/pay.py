@@ -59,7 +59,8 @@ class MinPay:
             raise InvalidValue("min pay", f"{self.amount:g}", "an amount over 0")
 
     def __str__(self) -> str:
-        return f"{self.amount:,.0f} {self.currency}/{self.period}"
+        amount = f"{self.amount:,.2f}".removesuffix(".00")
+        return f"{amount} {self.currency}/{self.period}"
 
 
 class PayVerdict(StrEnum):

@@ -28,6 +28,7 @@ _NOISE = re.compile(
 _CODES_AND_WORDS = frozenset(
     ("in", "or", "me", "hi", "ok", "la", "de", "co", "id", "al", "pa", "ma", "on", "oh", "as")
 )
+_POSTCODE = re.compile(r"\b\d{5}(?:-\d{4})?\b")
 _SEPARATORS = re.compile(r"\s*[,;/|()•·:]\s*|\s+[-–—]\s+|\s+(?:or|and|&)\s+|^-+|-+$")
 
 
@@ -50,6 +51,9 @@ class Location:
     hybrid: bool
 
 
+_City = tuple[str, str | None, str]  # name, region, country
+
+
 @dataclass(frozen=True, slots=True)
 class _Gazetteer:
     countries: Mapping[str, str]  # name or alias -> country
@@ -57,7 +61,7 @@ class _Gazetteer:
     regions: Mapping[str, tuple[str, str]]  # full name -> (region, country)
     regions_in: Mapping[tuple[str, str], str]  # (country, code or full name) -> region
     region_codes: Mapping[str, tuple[str, str]]  # code -> (region, country)
-    cities: Mapping[str, tuple[str, str | None, str]]  # name or alias -> (city, region, country)
+    cities: Mapping[str, _City]  # by name or alias
     areas: Mapping[str, str]  # name or alias -> area
     members: Mapping[str, frozenset[str]]  # area -> countries
     metros: Mapping[str, frozenset[str]]  # metro or alias -> cities
@@ -65,9 +69,9 @@ class _Gazetteer:
 
 def fold(text: str) -> str:
     """Lower case, without accents, white space collapsed: what names are compared by."""
-    plain = unicodedata.normalize("NFKD", text.replace("ı", "i").replace("ø", "o"))
-    plain = "".join(c for c in plain if not unicodedata.combining(c))
-    return " ".join(plain.lower().split())
+    lower = text.lower().replace("ı", "i").replace("ø", "o").replace("ł", "l").replace("ß", "ss")
+    plain = unicodedata.normalize("NFKD", lower)
+    return " ".join("".join(c for c in plain if not unicodedata.combining(c)).split())
 
 
 @lru_cache(maxsize=8192)
@@ -77,7 +81,7 @@ def parse_location(text: str) -> Location:
     hybrid = bool(_HYBRID.search(words))
     words = _HYBRID.sub(" ", words)
     remote = bool(_REMOTE.search(words))
-    words = _NOISE.sub(" ", _REMOTE.sub(" ", words))
+    words = _POSTCODE.sub(" ", _NOISE.sub(" ", _REMOTE.sub(" ", words)))
     places: list[Place] = []
     if _GLOBAL.search(words):
         remote = True
@@ -107,10 +111,8 @@ def parse_wanted(text: str) -> tuple[Place, ...]:
 def covers(wanted: Place, posting: Place) -> bool:
     """Whether a posting's place is the wanted one, lies within it, or is an area open to it."""
     if posting.area is not None:
-        members = _members(posting.area)
-        if members is None or wanted.area == posting.area:
-            return True
-        return wanted.country in members if wanted.country else False
+        open_to, asked = _members(posting.area), _countries(wanted)
+        return open_to is None or asked is None or bool(open_to & asked)
     if wanted.area is not None:
         members = _members(wanted.area)
         return members is None or posting.country in members
@@ -186,13 +188,11 @@ def _attach(place: Place, part: str) -> Place | None:
     if part in names.areas:
         return Place(area=names.areas[part]) if place == Place() else place
     known = names.cities.get(place.city or "")
-    if place.country is None and known is not None:
-        home = known[2]
-        # "Perth, WA" and "Berlin, DE": what fits the city's own country is meant
-        if (home, part) in names.regions_in:
-            return replace(place, region=names.regions_in[home, part], country=home)
-        if home in (names.countries.get(part), names.codes.get(part)):
-            return replace(place, country=home)
+    if known is not None and place.country is None:
+        if (at_home := _attach_at_home(place, known, part)) is not None:
+            return at_home
+        if part in names.cities:
+            return None  # "San Francisco, New York" are two cities
     region = names.region_codes.get(part) or names.regions.get(part)
     city = names.cities.get(part)
     if region and city and place == Place():
@@ -209,14 +209,38 @@ def _attach(place: Place, part: str) -> Place | None:
     return replace(place, city=city[0] if city else part)
 
 
+def _attach_at_home(place: Place, city: _City, part: str) -> Place | None:
+    """A known city with the region or country of its own that `part` names, as in `Perth, WA`
+    and `Berlin, DE`; None when `part` names none of them."""
+    names, (_, region, home) = _gazetteer(), city
+    named = names.regions_in.get((home, part))
+    if named is not None and (part == region or part not in names.cities):
+        return replace(place, region=named, country=home)
+    if home in (names.countries.get(part), names.codes.get(part)):
+        return replace(place, country=home)
+    return None
+
+
 def _complete(place: Place) -> Place:
     """Fill a known city's region and country where the text named none."""
-    city = _gazetteer().cities.get(place.city or "")
+    names = _gazetteer()
+    city = names.cities.get(place.city or "")
+    if place.city is not None and place.city in names.metros and place.country is None:
+        region, country = _shared(names.metros[place.city])
+        return replace(place, region=region, country=country)
     if city is None or place.country not in (None, city[2]):
         return place
     if place.region is None:
         return replace(place, region=city[1], country=city[2])
     return replace(place, country=place.country or city[2])
+
+
+def _shared(cities: frozenset[str]) -> tuple[str | None, str | None]:
+    """The region and country that all the cities of a metro area lie in."""
+    homes = [_gazetteer().cities[city] for city in cities]
+    regions, countries = {home[1] for home in homes}, {home[2] for home in homes}
+    region = regions.pop() if len(regions) == 1 else None
+    return region, countries.pop() if len(countries) == 1 else None
 
 
 def _same_city(wanted: str, posting: str) -> bool:
@@ -236,16 +260,27 @@ def _members(area: str) -> frozenset[str] | None:
     return None if area == WORLDWIDE else _gazetteer().members[area]
 
 
+def _countries(place: Place) -> frozenset[str] | None:
+    """The countries a place lies in or consists of, None for the whole world."""
+    if place.area is not None:
+        return _members(place.area)
+    return frozenset({place.country} if place.country else ())
+
+
 def _qualifies(place: str, part: str) -> bool:
     """Whether `part` only says where `place` lies, as NY does for New York."""
     names = _gazetteer()
     before, word = fold(place), fold(part)
     if before in names.countries or before in names.areas:
         return False
+    if before in names.regions and before not in names.cities:
+        return word in names.countries
     if word in names.countries:
         return True
-    region = names.region_codes.get(word) or names.regions.get(word)
-    return region is not None and (word not in names.cities or word == before or len(word) == 2)
+    if word in names.region_codes and word != before:
+        return True
+    city = names.cities.get(before)
+    return word in names.regions and (city is None or city[1] in (word, None))
 
 
 @lru_cache(maxsize=1)
@@ -263,7 +298,7 @@ def _gazetteer() -> _Gazetteer:
         for code, region in table.items():
             regions[region] = region_codes[code] = (region, country)
             regions_in[country, code] = regions_in[country, region] = region
-    cities: dict[str, tuple[str, str | None, str]] = {}
+    cities: dict[str, _City] = {}
     for name, entry in data["cities"].items():
         value = (name, entry["region"], entry["country"])
         cities.update(dict.fromkeys((name, *entry["aliases"]), value))

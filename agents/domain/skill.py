@@ -52,7 +52,7 @@ def _words(text: str) -> Iterator[str]:
     names = _names()
     for raw in text.split():
         word = raw.strip(_TRIM).rstrip(".")
-        if "/" in word and word.lower() not in names:
+        if "/" in word and word.lower() not in names and word.lower() not in _first_words():
             yield from filter(None, word.split("/"))
         elif word:
             yield word
@@ -64,6 +64,11 @@ def _names() -> dict[str, str]:
     for name, aliases in _data()["aliases"].items():
         names.update(dict.fromkeys((name, *aliases), name))
     return names
+
+
+@lru_cache(maxsize=1)
+def _first_words() -> frozenset[str]:
+    return frozenset(name.split()[0] for name in _names())
 
 
 @lru_cache(maxsize=1)

@@ -73,7 +73,7 @@ class MatchingAgent:
     async def unscore(self, run_id: str) -> str | None:
         """The undo of `match`: scores and reasons become NULL, the postings stay."""
         count = await self._scores.unscore(run_id)
-        return f"{count} scores removed" if count else None
+        return f"{count} score{'s' if count > 1 else ''} removed" if count else None
 
     def _match(
         self,

@@ -33,7 +33,8 @@ class PlaceWish:
     def of(cls, profile: Profile) -> "PlaceWish":
         """The wish in a profile."""
         places = (place for text in profile.locations for place in parse_wanted(text))
-        return cls(places=tuple(dict.fromkeys(places)), remote=profile.remote)
+        remote = profile.remote or any(parse_location(t).remote for t in profile.locations)
+        return cls(places=tuple(dict.fromkeys(places)), remote=remote)
 
     def fit(self, opportunity: Opportunity) -> PlaceFit:
         """How the posting stands to this wish."""
@@ -44,10 +45,20 @@ class PlaceWish:
             return PlaceFit.HERE
         if self.remote and opportunity.remote:
             return PlaceFit.REMOTE
+        if any(self._may_cover(place) for place in stated):
+            return PlaceFit.UNKNOWN
         if stated or opportunity.remote:
             return PlaceFit.ELSEWHERE
         known_on_site = opportunity.remote is False and not self.places
         return PlaceFit.ELSEWHERE if known_on_site else PlaceFit.UNKNOWN
+
+    def _may_cover(self, place: Place) -> bool:
+        """Whether a place that we can't put on the map may lie in a country or area asked for."""
+        return (
+            place.country is None
+            and place.area is None
+            and any(wanted.city is None for wanted in self.places)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +83,9 @@ def sift(
     kept: list[tuple[Opportunity, PlaceFit]] = []
     dropped: Counter[str] = Counter()
     for opportunity in opportunities:
-        fit = place.fit(opportunity) if _may_stay(opportunity, profile, now) else PlaceFit.ANY
-        reason = _reason(opportunity, profile, fit, dismissed, now)
+        reason = _before_place(opportunity, profile, dismissed, now)
+        fit = place.fit(opportunity) if reason is None else PlaceFit.ANY
+        reason = reason or _from_place_on(opportunity, profile, fit)
         if reason is None:
             kept.append((opportunity, fit))
         else:
@@ -85,18 +97,10 @@ def sift(
     return Sifted(kept=tuple(kept), expired=expired, inactive=inactive, filtered=filtered)
 
 
-def _may_stay(opportunity: Opportunity, profile: Profile, now: datetime) -> bool:
-    """The cheap filters, so that places are read only of postings that are still in question."""
-    return (not profile.kinds or opportunity.kind in profile.kinds) and opportunity.live(now)
-
-
-def _reason(
-    opportunity: Opportunity,
-    profile: Profile,
-    fit: PlaceFit,
-    dismissed: frozenset[str],
-    now: datetime,
+def _before_place(
+    opportunity: Opportunity, profile: Profile, dismissed: frozenset[str], now: datetime
 ) -> str | None:
+    """The filters that need no place: reading places is the slow part."""
     reason = None
     if profile.kinds and opportunity.kind not in profile.kinds:
         reason = "kind"
@@ -106,10 +110,13 @@ def _reason(
         reason = "inactive"
     elif opportunity.id in dismissed:
         reason = "dismissed"
-    elif fit is PlaceFit.ELSEWHERE:
-        reason = "place"
-    elif (
-        profile.min_pay is not None and compare(opportunity.pay, profile.min_pay) is PayVerdict.LESS
-    ):
-        reason = "pay"
     return reason
+
+
+def _from_place_on(opportunity: Opportunity, profile: Profile, fit: PlaceFit) -> str | None:
+    if fit is PlaceFit.ELSEWHERE:
+        return "place"
+    wanted = profile.min_pay
+    if wanted is not None and compare(opportunity.pay, wanted) is PayVerdict.LESS:
+        return "pay"
+    return None

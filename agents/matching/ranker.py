@@ -65,6 +65,7 @@ _STOP_WORDS = frozenset(
 )
 _FRESH_HALF_LIFE_DAYS = 30.0
 _OLD_DAYS = 180.0
+_DEADLINE_NAMED_DAYS = 60.0
 _SKILLS_NAMED_MAX = 6
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)
@@ -230,7 +231,8 @@ def _freshness(o: Opportunity, now: datetime, weight: float) -> _Part:
     """Halves every 30 days; a posting without a date counts as half fresh."""
     if o.posted_at is None:
         soon = _days(o.deadline, now) if o.deadline else None
-        reason = f"open for {soon:.0f} more days" if soon is not None and 1 <= soon <= 60 else None
+        near = soon is not None and 1 <= soon <= _DEADLINE_NAMED_DAYS
+        reason = f"open for {_count(soon, 'more day')}" if soon is not None and near else None
         return _Part(0.5, weight, reason)
     age = -_days(o.posted_at, now)
     if age < 0:  # not open yet
@@ -246,7 +248,7 @@ def _cautions(o: Opportunity, fit: PlaceFit, wish: Wish, now: datetime) -> tuple
     if o.url is None:
         cautions.append("no link")
     if fit is PlaceFit.UNKNOWN:
-        cautions.append("states no place")
+        cautions.append("place not recognised" if o.locations else "states no place")
     if fit is PlaceFit.REMOTE and (countries := _foreign_countries(o, wish)):
         cautions.append(f"remote, but names {countries}: check that your place is meant")
     if o.posted_at is not None and -_days(o.posted_at, now) > _OLD_DAYS:
@@ -312,8 +314,11 @@ def _days(instant: datetime, now: datetime) -> float:
 def _ago(days: float) -> str:
     if days < 1:
         return "today"
-    for unit, length in (("year", 365.0), ("month", 30.4), ("day", 1.0)):
-        count = int(days / length)
-        if count >= (1 if unit != "month" else 2):
-            return f"{count} {unit}{'s' if count > 1 else ''} ago"
-    return "today"
+    for unit, length, least in (("year", 365.0, 1), ("month", 30.4, 2)):
+        if days / length >= least:
+            return f"{_count(days / length, unit)} ago"
+    return f"{_count(days, 'day')} ago"
+
+
+def _count(number: float, unit: str) -> str:
+    return f"{int(number)} {unit}{'s' if int(number) > 1 else ''}"

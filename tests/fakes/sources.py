@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from agents.discovery.port import Reading, Source, SourceFailed
 from agents.discovery.sources.catalogue import Catalogue
 from agents.domain.opportunity import Opportunity
+from resilience.clock import SystemClock
 
 
 @dataclass
@@ -48,4 +49,4 @@ class TestSources:
 
     def resolve(self, spec: str) -> Source:
         """The test's source for the spec, else the real one."""
-        return self.own.get(spec) or Catalogue().resolve(spec)
+        return self.own.get(spec) or Catalogue(SystemClock().now).resolve(spec)

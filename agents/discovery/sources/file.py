@@ -4,14 +4,15 @@ import asyncio
 import csv
 import io
 import json
+import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 from agents.discovery.port import Reading, SourceFailed
-from agents.discovery.record import Origin, Unreadable, read_record
+from agents.discovery.record import Origin, Unreadable, has_title, read_record
 from agents.domain.opportunity import Opportunity
 
 FILE_BYTES_MAX = 100_000_000
@@ -22,8 +23,9 @@ _BROKEN = object()
 class FileSource:
     """One file. A record that can't be read is counted, the rest is used."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, now: Callable[[], datetime]) -> None:
         self._path = path
+        self._now = now
         self.label = f"file {path.name}"
 
     async def read(self) -> Reading:
@@ -36,7 +38,7 @@ class FileSource:
 
     def _read(self, stop: threading.Event) -> Reading:
         text = self._text()
-        origin = Origin(source="file", fetched_at=datetime.now(UTC))
+        origin = Origin(source="file", fetched_at=self._now())
         opportunities: list[Opportunity] = []
         unreadable: Counter[str] = Counter()
         for count, raw in enumerate(self._records(text)):
@@ -85,7 +87,7 @@ class FileSource:
         if start == "{":
             wrapped = _wrapped(text)
             return _json_lines(text) if wrapped is None else iter(wrapped)
-        if self._path.suffix.lower() == ".csv" or "," in text.partition("\n")[0]:
+        if self._path.suffix.lower() == ".csv" or re.search("[,;]", text.partition("\n")[0]):
             return self._rows(text)
         if not text.strip():
             return iter(())
@@ -100,24 +102,34 @@ class FileSource:
 
     def _rows(self, text: str) -> Iterator[object]:
         try:
-            for row in csv.DictReader(io.StringIO(text), strict=False):
+            head = text.partition("\n")[0]
+            delimiter = ";" if head.count(";") > head.count(",") else ","
+            for row in csv.DictReader(io.StringIO(text), delimiter=delimiter):
                 yield {k.strip(): v for k, v in row.items() if isinstance(k, str)}
         except csv.Error as error:
             raise SourceFailed(f"{self.label}: not valid CSV ({error})") from None
 
 
 def _wrapped(text: str) -> list[object] | None:
-    """The records of one JSON object such as `{"jobs": [...]}`; None when it is JSONL instead."""
-    if not text.startswith("{\n") and text.count("\n") > 1:
-        return None
+    """The records of one JSON object such as `{"jobs": [...]}`; None when it is JSONL instead:
+    then its first line is an object by itself, and others follow."""
+    lines = text.strip().split("\n", 1)
+    try:
+        json.loads(lines[0])
+        if len(lines) > 1:
+            return None
+    except (ValueError, RecursionError):
+        pass  # not JSONL, then
     try:
         whole = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    lists = [
-        v for v in whole.values() if isinstance(v, list) and any(isinstance(i, dict) for i in v)
-    ]
-    return lists[0] if len(lists) == 1 and "title" not in whole else [whole]
+    lists = [v for v in whole.values() if isinstance(v, list) and _records_only(v)]
+    return lists[0] if len(lists) == 1 and not has_title(whole) else [whole]
+
+
+def _records_only(values: list[object]) -> bool:
+    return all(isinstance(value, dict) for value in values)
 
 
 def _json_lines(text: str) -> Iterator[object]:

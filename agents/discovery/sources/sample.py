@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from importlib.resources import files
 
 from agents.discovery.port import Reading
@@ -14,9 +15,12 @@ class SampleSource:
 
     label = "sample"
 
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+
     async def read(self) -> Reading:
         """All of them."""
-        return await asyncio.to_thread(_read, datetime.now(UTC))
+        return await asyncio.to_thread(_read, self._now())
 
 
 def _read(now: datetime) -> Reading:
