@@ -12,7 +12,7 @@ resumes them.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -53,13 +53,14 @@ class _Run(Generic[S]):
     run_id: str
     state: S
     finish: Callable[[RunEnd[S]], Any] | None
-    started: list[Step[S]] = field(default_factory=list)
-    steps_done: int = 0
+    started: set[str] = field(default_factory=set)  # names of steps, of earlier lives too
+    completed: set[str] = field(default_factory=set)
     cancelled: bool = False
     error: StepFailed | None = None
     stopped: list[str] = field(default_factory=list)
     work: asyncio.Task[Any] | None = None  # the step under way
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # cancel against close
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while an event that a cancel must not overtake is written."""
 
 
 class Orchestrator:
@@ -137,66 +138,57 @@ class Orchestrator:
 
     async def _execute(self, run: _Run[S]) -> RunEnd[S]:
         history = await self._journal.events(run.run_id)
-        if not await self._take_up(run, history):
-            forward = await self._go_forward(run)
-            if forward:
-                end = await self._close_completed(run)
-                if end is not None:
-                    return end
+        backward = await self._take_up(run, history)
+        if not backward and await self._go_forward(run):
+            end = await self._close_completed(run)
+            if end is not None:
+                return end
         return await self._compensate(run, history)
 
     async def _take_up(self, run: _Run[S], history: list[Event]) -> bool:
-        """Journal the start or resumption; True when the run was already compensating."""
+        """Journal the start or resumption; True when the run is only to be undone."""
         seen = {event.type for event in history}
+        run.cancelled = run.cancelled or EventType.RUN_CANCELLING in seen
         if EventType.RUN_STARTED not in seen:
-            run.cancelled = EventType.RUN_CANCELLING in seen
             await self._append(run.run_id, EventType.RUN_STARTED)
             return run.cancelled
         await self._append(run.run_id, EventType.RUN_RESUMED)
-        run.cancelled = EventType.RUN_CANCELLING in seen
-        began = {str(e.data["step"]) for e in history if e.type is EventType.STEP_STARTED}
+        run.started = {str(e.data["step"]) for e in history if e.type is EventType.STEP_STARTED}
         failed = [e for e in history if e.type is EventType.STEP_FAILED]
         worn_out = sum(e.type is EventType.RUN_RESUMED for e in history) >= RESUMPTIONS_MAX
-        backward = run.cancelled or EventType.RUN_COMPENSATING in seen or bool(failed) or worn_out
-        if backward:
-            run.started = [step for step in run.saga.steps if step.name in began]
-            run.steps_done = sum(e.type is EventType.STEP_COMPLETED for e in history)
         if failed:
             run.error = StepFailed("it failed before a restart", type=str(failed[-1].data["error"]))
-        elif worn_out:
+        elif worn_out and not run.cancelled:
             run.error = StepFailed(
                 f"the process stopped {RESUMPTIONS_MAX + 1} times during this run"
             )
+        backward = run.cancelled or EventType.RUN_COMPENSATING in seen or bool(failed) or worn_out
+        if backward:
+            done = (e for e in history if e.type is EventType.STEP_COMPLETED)
+            run.completed = {str(e.data["step"]) for e in done}
         return backward
 
     async def _go_forward(self, run: _Run[S]) -> bool:
         """Do the steps; False when one failed or the run was cancelled."""
         for step in run.saga.steps:
-            if run.cancelled:
-                return False
-            run.started.append(step)
-            await self._append(
-                run.run_id, EventType.STEP_STARTED, {"step": step.name, "agent": step.agent}
-            )
+            who: dict[str, JsonValue] = {"step": step.name, "agent": step.agent}
+            async with run.lock:
+                if run.cancelled:
+                    return False
+                run.started.add(step.name)
+                await self._append(run.run_id, EventType.STEP_STARTED, who)
             try:
                 report = await self._do(run, step)
             except StepFailed as failure:
                 run.error = failure
-                await self._append(
-                    run.run_id,
-                    EventType.STEP_FAILED,
-                    {"step": step.name, "agent": step.agent, "error": failure.type},
-                )
+                failed = {**who, "error": failure.type}
+                await self._append(run.run_id, EventType.STEP_FAILED, failed)
                 return False
             if report is None:
                 run.stopped.append(step.name)
                 return False
-            run.steps_done += 1
-            await self._append(
-                run.run_id,
-                EventType.STEP_COMPLETED,
-                {"step": step.name, "agent": step.agent, **report},
-            )
+            run.completed.add(step.name)
+            await self._append(run.run_id, EventType.STEP_COMPLETED, {**who, **report})
         return True
 
     async def _do(self, run: _Run[S], step: Step[S]) -> Mapping[str, JsonValue] | None:
@@ -205,9 +197,11 @@ class Orchestrator:
         async def report(data: Mapping[str, JsonValue]) -> None:
             await self._append(run.run_id, EventType.STEP_PROGRESS, {"step": step.name, **data})
 
-        context = StepContext(run_id=run.run_id, report=report)
-        run.work = asyncio.ensure_future(step.do(run.state, context))
-        if run.cancelled:  # asked for while step.started was being written
+        async def work_on() -> StepOutcome[S]:
+            return await step.do(run.state, StepContext(run_id=run.run_id, report=report))
+
+        run.work = asyncio.ensure_future(work_on())
+        if run.cancelled:  # asked for since step.started was written
             run.work.cancel()
         try:
             in_time = await self._within(run.work, step.deadline_s)
@@ -238,11 +232,12 @@ class Orchestrator:
         async with run.lock:
             if run.cancelled:
                 return None
-            return await self._close(run, EventType.RUN_COMPLETED, ())
+            return await self._close(run, EventType.RUN_COMPLETED, [])
 
     async def _compensate(self, run: _Run[S], history: list[Event]) -> RunEnd[S]:
         """Undo the started steps, last first, then close as the run was heading to."""
-        to_undo = [step for step in reversed(run.started) if step.undo is not None]
+        begun = (step for step in reversed(run.saga.steps) if step.name in run.started)
+        to_undo = [step for step in begun if step.undo is not None]
         undone: list[str] = []
         if to_undo:
             if not any(e.type is EventType.RUN_COMPENSATING for e in history):
@@ -257,23 +252,24 @@ class Orchestrator:
                 if step.name in already:
                     continue
                 if not await self._undo(run, step, undone):
-                    run.error = StepFailed(
-                        f"{step.name} could not be undone", type="compensation-failed"
-                    )
+                    words = f"{step.name} could not be undone"
+                    run.error = StepFailed(words, type="compensation-failed")
                     return await self._close(run, EventType.RUN_PARKED, undone)
-        if run.cancelled:
-            return await self._close(run, EventType.RUN_CANCELLED, undone)
-        closing = EventType.RUN_COMPENSATED if undone else EventType.RUN_FAILED
-        return await self._close(run, closing, undone)
+        async with run.lock:
+            if run.cancelled:
+                return await self._close(run, EventType.RUN_CANCELLED, undone)
+            closing = EventType.RUN_COMPENSATED if undone else EventType.RUN_FAILED
+            return await self._close(run, closing, undone)
 
     async def _undo(self, run: _Run[S], step: Step[S], undone: list[str]) -> bool:
         assert step.undo is not None  # noqa: S101 - the caller chose only such steps
         for attempt in range(run.saga.undo_attempts):
             if attempt:
                 await self._clock.sleep(2.0 ** (attempt - 1))
-            work = asyncio.ensure_future(step.undo(run.run_id))
-            if not await self._within(work, run.saga.undo_deadline_s):
-                log.error("undo of %s in run %s timed out", step.name, run.run_id)
+            work = asyncio.ensure_future(_call(step.undo, run.run_id))
+            in_time = await self._within(work, run.saga.undo_deadline_s)
+            if not in_time or work.cancelled():
+                log.error("undo of %s in run %s was not finished", step.name, run.run_id)
                 continue
             if (failure := work.exception()) is not None:
                 log.error("undo of %s in run %s failed", step.name, run.run_id, exc_info=failure)
@@ -287,9 +283,7 @@ class Orchestrator:
             return True
         return False
 
-    async def _close(
-        self, run: _Run[S], closing: EventType, undone: list[str] | tuple[()]
-    ) -> RunEnd[S]:
+    async def _close(self, run: _Run[S], closing: EventType, undone: list[str]) -> RunEnd[S]:
         error = run.error
         error_type = error.type if error else "cancelled" if run.cancelled else None
         end = RunEnd(
@@ -300,7 +294,7 @@ class Orchestrator:
             error_message=error.message if error else None,
             stopped=tuple(run.stopped),
             undone=tuple(undone),
-            steps_done=run.steps_done,
+            steps_done=len(run.completed),
         )
         if run.finish is not None:
             await run.finish(end)
@@ -337,3 +331,8 @@ class Orchestrator:
         self._tasks.pop(run_id, None)
         if not task.cancelled() and (failure := task.exception()) is not None:
             log.error("run %s stopped unfinished", run_id, exc_info=failure)
+
+
+async def _call(undo: Callable[[str], Awaitable[str | None]], run_id: str) -> str | None:
+    """Call `undo` inside a task, so that what it raises at once is a failed undo as well."""
+    return await undo(run_id)
