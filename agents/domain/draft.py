@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agents.domain.errors import InvalidValue, require_length
+from agents.domain.errors import InvalidValue, require_text
 
 DRAFT_MAX = 6_000
 
@@ -26,4 +26,4 @@ class Draft:
     def __post_init__(self) -> None:
         if not self.text.strip():
             raise InvalidValue("draft", "empty", "a text")
-        require_length("draft", self.text, DRAFT_MAX)
+        require_text("draft", self.text, DRAFT_MAX)

@@ -11,7 +11,18 @@ class InvalidValue(ValueError):  # noqa: N818 - a value that is invalid, as the 
         self.allowed = allowed
 
 
-def require_length(field: str, text: str, longest: int) -> None:
-    """Refuse a text over `longest` characters."""
+def require_text(field: str, text: str, longest: int) -> None:
+    """Refuse a text over `longest` characters, or one that no database can hold."""
+    if not _storable(text):
+        raise InvalidValue(field, "a NUL or half a character in it", "any other characters")
     if len(text) > longest:
         raise InvalidValue(field, f"{len(text):,} characters", f"at most {longest:,}")
+
+
+def _storable(text: str) -> bool:
+    if "\x00" in text:
+        return False
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from agents.domain.errors import InvalidValue, require_length
+from agents.domain.errors import InvalidValue, require_text
 from agents.domain.kind import Kind
 from agents.domain.pay import Pay
 
@@ -57,8 +57,8 @@ class Opportunity:
             raise InvalidValue("id", "empty id or source", "a text")
         if not self.title.strip():
             raise InvalidValue("title", "empty", "a text")
-        require_length("title", self.title, TITLE_MAX)
-        require_length("description", self.description or "", DESCRIPTION_MAX)
+        require_text("title", self.title, TITLE_MAX)
+        require_text("description", self.description or "", DESCRIPTION_MAX)
         for field, listed in (("locations", self.locations), ("skills", self.skills)):
             if len(listed) > LISTED_MAX:
                 raise InvalidValue(field, f"{len(listed)} entries", f"at most {LISTED_MAX}")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from agents.domain.errors import InvalidValue, require_length
+from agents.domain.errors import InvalidValue, require_text
 from agents.domain.kind import Kind
 from agents.domain.pay import MinPay
 
@@ -27,7 +27,7 @@ class Profile:
     def __post_init__(self) -> None:
         _require_list("skills", self.skills, SKILLS_MAX, SKILL_LENGTH_MAX)
         _require_list("locations", self.locations, LOCATIONS_MAX, LOCATION_LENGTH_MAX)
-        require_length("about", self.about, ABOUT_MAX)
+        require_text("about", self.about, ABOUT_MAX)
 
     @property
     def empty(self) -> bool:
@@ -41,4 +41,4 @@ def _require_list(field: str, values: tuple[str, ...], most: int, longest: int) 
     for value in values:
         if not value.strip():
             raise InvalidValue(field, "an empty entry", "words, separated by commas")
-        require_length(f"{field} ({value[:20]}…)", value, longest)
+        require_text(f"{field} ({value[:20]}…)", value, longest)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from agents.domain.draft import Draft
-from agents.domain.errors import InvalidValue, require_length
+from agents.domain.errors import InvalidValue, require_text
 from agents.domain.match import Funnel, Match
 from agents.domain.profile import Profile
 
@@ -30,7 +30,7 @@ class ScoutRequest:
     sample_fallback: bool = False
 
     def __post_init__(self) -> None:
-        require_length("query", self.query, QUERY_MAX)
+        require_text("query", self.query, QUERY_MAX)
         if not 1 <= self.limit <= LIMIT_MAX:
             raise InvalidValue("limit", str(self.limit), f"1 to {LIMIT_MAX}")
         if not 0 <= self.drafts <= DRAFTS_MAX:

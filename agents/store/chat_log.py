@@ -108,10 +108,7 @@ class ChatLog:
 
 
 async def _next(connection: Transaction, name: str) -> int:
+    """The counter's next number; every counter stands in the table since the first migration."""
     counter = chat_counters.c.name == name
     raised = sa.update(chat_counters).where(counter).values(value=chat_counters.c.value + 1)
-    value = (await connection.execute(raised.returning(chat_counters.c.value))).scalar()
-    if value is None:
-        await connection.execute(sa.insert(chat_counters).values(name=name, value=1))
-        return 1
-    return int(value)
+    return int((await connection.execute(raised.returning(chat_counters.c.value))).scalar_one())

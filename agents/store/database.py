@@ -109,6 +109,11 @@ class Database:
             return statement.on_conflict_do_nothing(index_elements=keys)
         return statement.on_conflict_do_update(index_elements=keys, set_=others)
 
+    def insert_once(self, table: sa.Table) -> Any:
+        """INSERT that leaves a row with the same key as it is; its rowcount says which."""
+        dialect: Any = sqlite if self._sqlite else postgresql
+        return dialect.insert(table).on_conflict_do_nothing()
+
     async def migrate(self) -> bool:
         """Bring the schema up to date; False when it was. Raises StoreError."""
         async with self.read() as connection:

@@ -76,11 +76,12 @@ class OutcomeStore:
             {
                 "run_id": run_id,
                 "opportunity_id": draft.opportunity_id,
+                "position": position,
                 "method": draft.method.value,
                 "text": draft.text,
                 "created_at": self._now(),
             }
-            for draft in written
+            for position, draft in enumerate(written)
         ]
         if not rows:
             return
@@ -96,7 +97,8 @@ class OutcomeStore:
 
     async def drafts(self, run_id: str) -> list[Draft]:
         """The run's drafts, in the order they were written."""
-        query = sa.select(drafts).where(drafts.c.run_id == run_id).order_by(drafts.c.created_at)
+        mine = sa.select(drafts).where(drafts.c.run_id == run_id)
+        query = mine.order_by(drafts.c.created_at, drafts.c.position)
         async with self._db.read() as connection:
             rows = (await connection.execute(query)).all()
         return [

@@ -50,17 +50,15 @@ class PeopleStore:
         async with self._db.read() as connection:
             row = (await connection.execute(query)).one_or_none()
         if row is None:
+            new = {
+                "id": secrets.token_hex(8),
+                "channel": channel,
+                "external_id": external_id,
+                "created_at": self._now(),
+            }
             async with self._db.write() as connection:
-                row = (await connection.execute(query)).one_or_none()
-                if row is None:
-                    new = {
-                        "id": secrets.token_hex(8),
-                        "channel": channel,
-                        "external_id": external_id,
-                        "created_at": self._now(),
-                    }
-                    await connection.execute(sa.insert(users).values(new))
-                    return Person(id=str(new["id"]), expecting=None)
+                await connection.execute(self._db.insert_once(users), new)
+                row = (await connection.execute(query)).one()
         return Person(id=row.id, expecting=row.expecting)
 
     async def expect(self, user_id: str, question: str | None) -> None:
@@ -140,6 +138,18 @@ class PeopleStore:
                 .where(runs.c.user_id == user_id)
                 .order_by(drafts.c.created_at)
             )
+            found = await connection.execute(
+                sa.select(
+                    matches.c.run_id,
+                    matches.c.rank,
+                    matches.c.score,
+                    matches.c.reasons,
+                    matches.c.opportunity_id,
+                )
+                .join(runs, runs.c.id == matches.c.run_id)
+                .where(runs.c.user_id == user_id)
+                .order_by(runs.c.created_at, matches.c.rank)
+            )
             never = await connection.execute(
                 sa.select(dismissed.c.opportunity_id).where(dismissed.c.user_id == user_id)
             )
@@ -158,6 +168,7 @@ class PeopleStore:
                 }
                 for r in scouts
             ],
+            "matches": [dict(r._mapping) for r in found],
             "drafts": [dict(r._mapping) for r in written],
         }
 
@@ -171,13 +182,9 @@ class PeopleStore:
         await self._db.leave_no_trace()
 
     async def _insert_once(self, table: sa.Table, row: dict[str, object]) -> bool:
-        keys = {k: v for k, v in row.items() if table.c[k].primary_key}
-        same = sa.and_(*(table.c[k] == v for k, v in keys.items()))
         async with self._db.write() as connection:
-            if (await connection.execute(sa.select(sa.literal(1)).where(same))).scalar():
-                return False
-            await connection.execute(sa.insert(table).values(row))
-        return True
+            inserted = await connection.execute(self._db.insert_once(table), row)
+        return bool(inserted.rowcount)
 
 
 async def _forget_rows(connection: Transaction, user_id: str) -> None:

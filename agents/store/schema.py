@@ -148,6 +148,7 @@ drafts = _table(
     "drafts",
     _key("run_id", sa.ForeignKey("runs.id")),
     _key("opportunity_id", sa.ForeignKey("opportunities.id")),
+    sa.Column("position", sa.Integer, nullable=False),  # in the order they were written
     sa.Column("method", sa.String(16), nullable=False),
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),

@@ -12,7 +12,7 @@ from telegram import Bot, InputFile, Message, Update
 from telegram.ext import ContextTypes
 
 from agents.domain.errors import InvalidValue
-from agents.domain.run import QUERY_MAX, ScoutRequest
+from agents.domain.run import ScoutRequest
 from agents.draft import Drafting, NoSuchMatch
 from agents.scout import AlreadyScouting, Scout
 from agents.store.people import PeopleStore, Person
@@ -29,6 +29,7 @@ SHORTLIST_MAX = 30
 SETUP = "setup:"
 """What a person is expected to answer: a field, in the set-up with this before it."""
 SETUP_FIELDS = (Field.SKILLS, Field.LOCATIONS, Field.KINDS)
+_NOT_CHANGED = "Nothing was changed."
 PLAIN_TEXT = (
     "I act on commands: /scout finds opportunities, <code>/scout backend</code> looks for a word, "
     "/help lists the rest."
@@ -62,16 +63,20 @@ class Desk:
         self, person: Person, chat_id: int, query: str, message_id: int | None = None
     ) -> None:
         """Journal and start a scout with the person's profile; says so when one is under way."""
-        request = ScoutRequest(
-            query=query,
-            profile=await self.people.profile(person.id),
-            sources=self.sources,
-            limit=SHORTLIST_MAX,
-            config=self.config,
-            sample_fallback=self.sample_fallback,
-        )
+        profile = await self.people.profile(person.id)
         try:
+            request = ScoutRequest(
+                query=query,
+                profile=profile,
+                sources=self.sources,
+                limit=SHORTLIST_MAX,
+                config=self.config,
+                sample_fallback=self.sample_fallback,
+            )
             run_id = await self.scout.create(person.id, request, chat_id)
+        except InvalidValue as invalid:
+            await self.say(chat_id, refusal(invalid, "Nothing was started."))
+            return
         except AlreadyScouting:
             await self.say(chat_id, "A scout of yours is under way. /cancel stops it.")
             return
@@ -131,7 +136,7 @@ class Commands:
             try:
                 profile = read_line(line, profile)
             except InvalidValue as invalid:
-                await self._desk.say(_chat_id(update), _not_changed(invalid))
+                await self._desk.say(_chat_id(update), refusal(invalid, _NOT_CHANGED))
                 return
             await self._desk.people.keep_profile(person.id, profile)
             note = "Saved."
@@ -142,10 +147,6 @@ class Commands:
         """/scout [words]: start a scout; an empty profile is asked for first."""
         person, chat_id = await self._desk.person(update), _chat_id(update)
         query = " ".join(_words_after_command(update).split())
-        if len(query) > QUERY_MAX:
-            words = f"Those are {len(query):,} characters; /scout takes up to {QUERY_MAX}."
-            await self._desk.say(chat_id, f"{words} Nothing was started.")
-            return
         if (await self._desk.people.profile(person.id)).empty:
             await self._desk.say(chat_id, "First, who are you? Three short questions.")
             await self._desk.ask(person, chat_id, Field.SKILLS, setup=True)
@@ -235,7 +236,7 @@ class Commands:
             profile = read_answer(field, _message(update).text or "", profile)
         except InvalidValue as invalid:
             await self._desk.say(
-                chat_id, _not_changed(invalid) + "\n\nPlease send it again, or /cancel."
+                chat_id, refusal(invalid, _NOT_CHANGED) + "\n\nPlease send it again, or /cancel."
             )
             return
         await self._desk.people.keep_profile(person.id, profile)
@@ -250,10 +251,11 @@ class Commands:
         await self._desk.say(_chat_id(update), f"I can only read text. {PLAIN_TEXT}")
 
 
-def _not_changed(invalid: InvalidValue) -> str:
+def refusal(invalid: InvalidValue, consequence: str) -> str:
+    """What was wrong, what is allowed, and what did not happen."""
     problem, allowed = views.cut(invalid.problem, 300), views.cut(invalid.allowed, 200)
     field = views.cut(invalid.field, 60)
-    return f"<b>{field}</b>: {problem}.\nAllowed: {allowed}.\nNothing was changed."
+    return f"<b>{field}</b>: {problem}.\nAllowed: {allowed}.\n{consequence}"
 
 
 def _message(update: Update) -> Message:

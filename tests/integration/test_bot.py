@@ -406,7 +406,7 @@ async def test_html_in_a_profile_is_shown_as_it_is(chat: ChatClient) -> None:
 
 async def test_a_long_query_is_refused(chat: ChatClient, tmp_path: Path) -> None:
     """Ten thousand characters of query start nothing and say what is allowed."""
-    assert "takes up to 200" in (await chat.ask("/scout " + "word " * 2_000))["text"]
+    assert "query: 9,999 characters" in (await chat.ask("/scout " + "word " * 2_000))["text"]
     assert rows(tmp_path, "SELECT count(*) FROM runs") == [(0,)]
 
 

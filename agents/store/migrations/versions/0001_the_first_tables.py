@@ -15,6 +15,10 @@ def upgrade() -> None:
         sa.Column("value", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_chat_counters")),
     )
+    op.execute(
+        "INSERT INTO chat_counters (name, value) "
+        "VALUES ('message', 0), ('revision', 0), ('update', 0)"
+    )
     op.create_table(
         "chat_files",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -92,6 +96,7 @@ def upgrade() -> None:
         "drafts",
         sa.Column("run_id", sa.String(length=64), nullable=False),
         sa.Column("opportunity_id", sa.String(length=64), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("method", sa.String(length=16), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
