@@ -28,6 +28,8 @@ run: install ## start the bot (without a token: local mode, a chat page)
 
 test: check ## everything: checks, then the whole test suite with coverage
 	$(BIN)/python -m pytest --cov --cov-report=term
+	@$(BIN)/coverage report --include='resilience/*,cache/*,agents/domain/*' --fail-under=100 >/dev/null \
+	  || { echo "resilience/, cache/ and agents/domain/ must be covered to 100 %"; exit 1; }
 
 check: $(VENV)/.installed-dev ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .

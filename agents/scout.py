@@ -8,6 +8,7 @@ What comes in is a ScoutRequest, what goes out a ScoutResult. `Scout` below is t
 the chat, the command line and programs.
 """
 
+import asyncio
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -37,6 +38,7 @@ from resilience.saga import (
     StepOutcome,
 )
 
+ENDED = frozenset(CLOSING.values())
 WITHOUT_AI = "Ranked and drafted without AI: no language model is configured."
 SAMPLE_SHOWN = "No source gave anything: these are sample postings, written to try Webscout with."
 
@@ -229,8 +231,8 @@ class Scout:
     async def launch(self, run_id: str) -> None:
         """Start the journaled run, or take it up after a restart, in the background."""
         run, request = await self._runs.get(run_id), await self._runs.request(run_id)
-        if run is None or request is None:
-            return  # forgotten meanwhile
+        if run is None or request is None or run.status in ENDED:
+            return  # forgotten, or done, meanwhile
         saga = self._steps.saga(find_config(run.config).values)
         state = ScoutState(user_id=run.user_id, request=request)
         self._orchestrator.launch(saga, run_id, state, self._keep_report)
@@ -239,7 +241,7 @@ class Scout:
         """The result, once the run has ended here."""
         task = self._orchestrator.task_of(run_id)
         if task is not None:
-            await task
+            await asyncio.shield(task)  # who waits may leave; the run goes on
         return await self.result(run_id)
 
     async def cancel(self, run_id: str) -> bool:
@@ -369,6 +371,3 @@ def _notices(state: ScoutState) -> Iterable[str]:
         for word in state.matching.unheard:
             yield f"No posting that fits says “{word}”; ranked by the rest."
         yield WITHOUT_AI
-
-
-ENDED = frozenset(CLOSING.values())

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
@@ -29,6 +30,9 @@ HEAD = "0001"
 _ALLOWED = "sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"
 _BUSY_TIMEOUT_MS = 10_000
 _CONNECT_TIMEOUT_S = 10.0
+_CHECKPOINT_TRIES = 50
+_CHECKPOINT_PAUSE_S = 0.1
+_MIGRATION_LOCK = 7_305_210  # any number, the same in every process
 
 
 def async_url(text: str) -> URL:
@@ -120,6 +124,8 @@ class Database:
             if await connection.run_sync(_version) == HEAD:
                 return False
         async with self.write() as connection:
+            if not self._sqlite:  # two processes may start at once; SQLite's lock is taken already
+                await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             await connection.run_sync(_upgrade)
         return True
 
@@ -134,18 +140,27 @@ class Database:
         """Move SQLite's write-ahead log into the (overwritten) pages and empty it."""
         if not self._sqlite:
             return
-        for _ in range(50):  # a reader at work delays it, for as long as one query takes
-            async with self._reader.connect() as connection:
-                raw = await connection.get_raw_connection()
-                driver: Any = raw.driver_connection
-                await driver.rollback()  # a checkpoint can't run inside a transaction
+        for _ in range(_CHECKPOINT_TRIES):
+            if await self._checkpoint():
+                return
+            await asyncio.sleep(_CHECKPOINT_PAUSE_S)  # a reader is at work
+        raise StoreError("the write-ahead log is in use; what was deleted is overwritten later")
+
+    async def _checkpoint(self) -> bool:
+        """Empty the write-ahead log; False when somebody reads from it."""
+        with _translated():
+            connection = self._reader.connect()
+            try:
+                await _to_its_end(connection.start())
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                await driver.execute("PRAGMA busy_timeout=0")  # the tries are ours
                 cursor = await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 busy, *_counts = await cursor.fetchone()
                 await cursor.close()
-            if not busy:
-                return
-            await asyncio.sleep(0.1)
-        raise StoreError("the write-ahead log is in use; what was deleted is overwritten later")
+                await driver.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+            finally:
+                await _to_its_end(connection.close())
+        return not busy
 
 
 def schema_sql() -> str:
@@ -248,4 +263,6 @@ def _translated() -> Iterator[None]:
         yield
     except (SQLAlchemyError, OSError) as error:
         reason = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
-        raise StoreError(f"database: {reason.splitlines()[0][:300]}") from error
+        # asyncpg quotes the value that it can't take
+        reason = re.sub(r"(query argument \$\d+):.*", r"\1", reason.splitlines()[0])
+        raise StoreError(f"database: {reason[:300]}") from error

@@ -190,12 +190,14 @@ class RunStore:
             return None
         return RunMessage(run_id=run_id, chat_id=row.chat_id, message_id=row.message_id)
 
-    async def unanswered(self) -> list[str]:
-        """Ended runs whose end does not stand in their message yet."""
+    async def unanswered(self, channels: tuple[str, ...]) -> list[str]:
+        """Ended runs of these channels whose end does not stand in their message yet."""
         query = (
             sa.select(runs.c.id)
             .join(run_messages, run_messages.c.run_id == runs.c.id)
+            .join(users, users.c.id == runs.c.user_id)
             .where(run_messages.c.answered_at.is_(None) & runs.c.status.not_in(_OPEN))
+            .where(users.c.channel.in_(channels))
             .order_by(runs.c.created_at)
         )
         async with self._db.read() as connection:

@@ -86,17 +86,21 @@ class ScoutMessages:
 
     async def begin(self, run_id: str, chat_id: int, message_id: int | None = None) -> None:
         """Send the placeholder (or take over a message), journal it, start the run."""
-        if message_id is None:
-            message_id = await send(self._bot, chat_id, views.scouting(()))
-            await self._runs.keep_message(run_id, message_id)
-        else:
-            await self._runs.keep_message(run_id, message_id)
-            await show(self._bot, chat_id, message_id, views.scouting(()))
+        try:
+            if message_id is None:
+                message_id = await send(self._bot, chat_id, views.scouting(()))
+                await self._runs.keep_message(run_id, message_id)
+            else:
+                await self._runs.keep_message(run_id, message_id)
+                await show(self._bot, chat_id, message_id, views.scouting(()))
+        except TelegramError as error:
+            # The run is journaled, so it runs; its answer is sent when it ends.
+            log.warning("the placeholder of run %s was not shown: %s", run_id, error)
         await self._follow(run_id)
 
     async def recover(self, channels: tuple[str, ...]) -> None:
         """After a restart: answer the runs that ended unanswered, take up the others."""
-        for run_id in await self._runs.unanswered():
+        for run_id in await self._runs.unanswered(channels):
             await self._answer(run_id)
         for run_id in await self._runs.unfinished(channels):
             log.info("taking up run %s after a restart", run_id)

@@ -28,6 +28,8 @@ Listener = Callable[[Event], None]
 RESUMPTIONS_MAX = 3
 """A run under way at this many restarts is undone, in case it is what stops the process."""
 
+_GRACE_S = 5.0
+
 log = logging.getLogger(__name__)
 
 
@@ -103,6 +105,8 @@ class Orchestrator:
         A run with history is taken up: while it was going forward its steps are done again (they
         are idempotent), while it was compensating the undo goes on.
         """
+        if (under_way := self._tasks.get(run_id)) is not None:
+            return under_way
         run = _Run(saga=saga, run_id=run_id, state=state, finish=finish)
         task = asyncio.create_task(self._execute(run), name=f"run:{run_id}")
         self._runs[run_id] = run
@@ -201,8 +205,6 @@ class Orchestrator:
             return await step.do(run.state, StepContext(run_id=run.run_id, report=report))
 
         run.work = asyncio.ensure_future(work_on())
-        if run.cancelled:  # asked for since step.started was written
-            run.work.cancel()
         try:
             in_time = await self._within(run.work, step.deadline_s)
         finally:
@@ -248,10 +250,11 @@ class Orchestrator:
                 for e in history
                 if e.type is EventType.STEP_COMPENSATED and e.data["undone"]
             ]
+            until = self._clock.monotonic() + run.saga.undo_deadline_s
             for step in to_undo:
                 if step.name in already:
                     continue
-                if not await self._undo(run, step, undone):
+                if not await self._undo(run, step, until, undone):
                     words = f"{step.name} could not be undone"
                     run.error = StepFailed(words, type="compensation-failed")
                     return await self._close(run, EventType.RUN_PARKED, undone)
@@ -261,13 +264,19 @@ class Orchestrator:
             closing = EventType.RUN_COMPENSATED if undone else EventType.RUN_FAILED
             return await self._close(run, closing, undone)
 
-    async def _undo(self, run: _Run[S], step: Step[S], undone: list[str]) -> bool:
+    async def _undo(self, run: _Run[S], step: Step[S], until: float, undone: list[str]) -> bool:
+        """Undo one step, trying again until the run's time for undoing is over."""
         assert step.undo is not None  # noqa: S101 - the caller chose only such steps
+        longest = run.saga.undo_deadline_s / run.saga.undo_attempts
         for attempt in range(run.saga.undo_attempts):
+            left = until - self._clock.monotonic()
             if attempt:
-                await self._clock.sleep(2.0 ** (attempt - 1))
+                await self._clock.sleep(min(2.0 ** (attempt - 1), max(left, 0.0)))
+                left = until - self._clock.monotonic()
+            if left <= 0:
+                break
             work = asyncio.ensure_future(_call(step.undo, run.run_id))
-            in_time = await self._within(work, run.saga.undo_deadline_s)
+            in_time = await self._within(work, min(longest, left))
             if not in_time or work.cancelled():
                 log.error("undo of %s in run %s was not finished", step.name, run.run_id)
                 continue
@@ -284,8 +293,9 @@ class Orchestrator:
         return False
 
     async def _close(self, run: _Run[S], closing: EventType, undone: list[str]) -> RunEnd[S]:
-        error = run.error
-        error_type = error.type if error else "cancelled" if run.cancelled else None
+        cancelled = closing is EventType.RUN_CANCELLED
+        error = None if cancelled else run.error
+        error_type = "cancelled" if cancelled else error.type if error else None
         end = RunEnd(
             run_id=run.run_id,
             status=CLOSING[closing],
@@ -313,7 +323,8 @@ class Orchestrator:
             timer.cancel()
             if not work.done():
                 work.cancel()
-            await asyncio.wait({work, timer})
+            # Work that does not heed its cancel is left behind: a deadline is a deadline.
+            await asyncio.wait({work, timer}, timeout=_GRACE_S)
 
     async def _append(
         self, run_id: str, event: EventType, data: Mapping[str, JsonValue] | None = None

@@ -51,7 +51,7 @@ class Step(Generic[S]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saga(Generic[S]):
-    """The steps in order, and how long one undo may take (seconds) and how often it is tried."""
+    """The steps in order; the seconds that undoing them may take in all, and the tries of each."""
 
     name: str
     steps: tuple[Step[S], ...]

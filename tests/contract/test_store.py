@@ -389,7 +389,8 @@ async def test_unfinished_runs_are_those_of_the_channels_oldest_first(stores: St
 async def test_a_run_is_answered_once_in_its_message(stores: Stores) -> None:
     """An ended run is unanswered until its end stands in its message."""
     chat_id, message_id = 8_123_456_789, 5_000_000_000
-    await a_run(stores, run_id="run-1", chat_id=chat_id)
+    ada = (await stores.people.person("local", "1")).id
+    await a_run(stores, ada, run_id="run-1", chat_id=chat_id)
     await a_run(stores, run_id="run-2")  # asked for on the command line: no message
     assert await stores.runs.message("run-1") == RunMessage(
         run_id="run-1", chat_id=chat_id, message_id=None
@@ -397,13 +398,14 @@ async def test_a_run_is_answered_once_in_its_message(stores: Stores) -> None:
     assert await stores.runs.message("run-2") is None
 
     await stores.runs.keep_message("run-1", message_id)
-    assert await stores.runs.unanswered() == []
+    assert await stores.runs.unanswered(("local", "telegram")) == []
     for run_id in ("run-1", "run-2"):
         await through(stores, run_id, EventType.RUN_STARTED, EventType.RUN_COMPLETED)
-    assert await stores.runs.unanswered() == ["run-1"]
+    assert await stores.runs.unanswered(("local", "telegram")) == ["run-1"]
+    assert await stores.runs.unanswered(("telegram",)) == []
     await stores.runs.mark_answered("run-1")
 
-    assert await stores.runs.unanswered() == []
+    assert await stores.runs.unanswered(("local", "telegram")) == []
     assert await stores.runs.message("run-1") == RunMessage(
         run_id="run-1", chat_id=chat_id, message_id=message_id
     )

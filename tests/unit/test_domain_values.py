@@ -340,3 +340,15 @@ def test_a_request_may_ask_for_the_most() -> None:
 def test_noon_is_in_utc() -> None:
     """The instant that fakes start from is one the domain accepts."""
     assert NOON.tzinfo is UTC
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "é\x00", "\ud800", "é\udfff"])
+def test_a_text_that_no_database_can_hold_is_refused(text: str) -> None:
+    """A NUL or half a character is named as what is wrong, whoever sends it."""
+    with pytest.raises(InvalidValue, match="a NUL or half a character"):
+        Profile(about=text)
+
+
+def test_any_other_text_is_kept() -> None:
+    """Characters of every plane are fine."""
+    assert Profile(about="naïve 日本 🎉").about == "naïve 日本 🎉"
