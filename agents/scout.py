@@ -314,7 +314,9 @@ def _error(end: RunEnd[ScoutState]) -> RunError | None:
         return None
     if end.status is RunStatus.CANCELLED:
         return RunError(type=end.error_type, message="Cancelled. Nothing of this scout was kept.")
-    failed = "Undoing" if end.status is RunStatus.PARKED else _WORK[_failed_step(end)]
+    failed = _WORK.get(end.failed_step or "", "The scout")
+    if end.status is RunStatus.PARKED:
+        failed = "Undoing"
     reason = (end.error_message or end.error_type).rstrip(".")
     kept = "Nothing of this scout was kept"
     if end.status is RunStatus.PARKED:
@@ -322,10 +324,6 @@ def _error(end: RunEnd[ScoutState]) -> RunError | None:
     return RunError(
         type=end.error_type, message=f"{failed} failed: {reason}. {kept}; please try again."
     )
-
-
-def _failed_step(end: RunEnd[ScoutState]) -> str:
-    return ("discover", "match", "act")[min(end.steps_done, 2)]
 
 
 def _funnel(state: ScoutState, *, shown: bool) -> Funnel:

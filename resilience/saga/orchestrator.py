@@ -42,6 +42,7 @@ class RunEnd(Generic[S]):
     state: S
     error_type: str | None = None
     error_message: str | None = None
+    failed_step: str | None = None
     stopped: tuple[str, ...] = ()
     undone: tuple[str, ...] = ()
     steps_done: int = 0
@@ -59,6 +60,7 @@ class _Run(Generic[S]):
     completed: set[str] = field(default_factory=set)
     cancelled: bool = False
     error: StepFailed | None = None
+    failed_step: str | None = None
     stopped: list[str] = field(default_factory=list)
     work: asyncio.Task[Any] | None = None  # the step under way
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -161,6 +163,7 @@ class Orchestrator:
         failed = [e for e in history if e.type is EventType.STEP_FAILED]
         worn_out = sum(e.type is EventType.RUN_RESUMED for e in history) >= RESUMPTIONS_MAX
         if failed:
+            run.failed_step = str(failed[-1].data["step"])
             run.error = StepFailed("it failed before a restart", type=str(failed[-1].data["error"]))
         elif worn_out and not run.cancelled:
             run.error = StepFailed(
@@ -184,7 +187,7 @@ class Orchestrator:
             try:
                 report = await self._do(run, step)
             except StepFailed as failure:
-                run.error = failure
+                run.error, run.failed_step = failure, step.name
                 failed = {**who, "error": failure.type}
                 await self._append(run.run_id, EventType.STEP_FAILED, failed)
                 return False
@@ -302,6 +305,7 @@ class Orchestrator:
             state=run.state,
             error_type=error_type,
             error_message=error.message if error else None,
+            failed_step=run.failed_step,
             stopped=tuple(run.stopped),
             undone=tuple(undone),
             steps_done=len(run.completed),
