@@ -278,6 +278,7 @@ async def test_a_failed_step_undoes_the_started_steps_last_first(stage: Stage) -
         error_type="no-answer",
         error_message="nobody answered",
         undone=("three undone", "two undone", "one undone"),
+        failed_step="three",
         steps_done=2,
     )
     assert stage.happened == ["one", "two", "three", "undo three", "undo two", "undo one"]
