@@ -982,3 +982,15 @@ async def test_a_run_over_the_machines_clock_completes() -> None:
     assert end.status is RunStatus.COMPLETED
     assert journal.seen(RUN)[0].at.utcoffset() == timedelta(0)
     assert clock.monotonic() >= before
+
+
+async def test_a_run_under_way_is_not_started_twice(stage: Stage) -> None:
+    """Launching it again gives the execution that there is."""
+    step = stage.step("one", hangs)
+    task = await stage.launch(step)
+    await settle()
+
+    assert stage.orchestrator.launch(_saga(step), RUN, ()) is task
+    assert stage.happened == ["one"]
+    await stage.orchestrator.cancel(RUN)
+    assert (await stage.end_of(task)).status is RunStatus.CANCELLED
