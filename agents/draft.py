@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from agents.action.agent import ActionAgent
+from agents.configs import find_config
 from agents.domain.draft import Draft
 from agents.domain.match import Match
 from agents.store.outcomes import OutcomeStore
 from agents.store.people import PeopleStore
+from agents.store.runs import RunStore
 
 
 class NoSuchMatch(Exception):  # noqa: N818 - names the situation
@@ -28,10 +30,13 @@ class DraftedMatch:
 class Drafting:
     """The use case behind /draft and the Draft button."""
 
-    def __init__(self, action: ActionAgent, outcomes: OutcomeStore, people: PeopleStore) -> None:
+    def __init__(
+        self, action: ActionAgent, outcomes: OutcomeStore, people: PeopleStore, runs: RunStore
+    ) -> None:
         self._action = action
         self._outcomes = outcomes
         self._people = people
+        self._runs = runs
 
     async def draft(self, user_id: str, run_id: str, rank: int) -> DraftedMatch:
         """The draft for the match of that rank: the one written with the run, or a new one.
@@ -46,5 +51,9 @@ class Drafting:
             if draft.opportunity_id == match.opportunity.id:
                 return DraftedMatch(match=match, draft=draft)
         profile = await self._people.profile(user_id)
-        (draft,) = await self._action.act(run_id, [match.opportunity], profile)
+        run = await self._runs.get(run_id)
+        allowed = run is None or find_config(run.config).values.draft_fallback
+        (draft,) = await self._action.act(
+            run_id, [match.opportunity], profile, template_allowed=allowed
+        )
         return DraftedMatch(match=match, draft=draft)

@@ -251,9 +251,10 @@ class Scout:
     async def cancel_open_run_of(self, user_id: str) -> str | None:
         """Cancel the person's run under way, if there is one; returns its id."""
         run_id = await self._runs.open_run_of(user_id)
-        if run_id is None or not await self.cancel(run_id):
+        if run_id is None:
             return None
-        return run_id
+        await self.launch(run_id)  # if it is not executing yet, or no more: it has to end
+        return run_id if await self.cancel(run_id) else None
 
     async def recover(self, channels: tuple[str, ...]) -> list[str]:
         """Take up the runs that a restart interrupted; returns their ids."""
@@ -300,7 +301,7 @@ def _report(end: RunEnd[ScoutState]) -> _Report:
     completed = end.status is RunStatus.COMPLETED
     stopped = tuple(_WORK[name].lower() for name in end.stopped)
     return _Report(
-        partial=not completed and end.state.discovery is not None,
+        partial=False,  # what did not complete was undone: nothing of it is in the result
         receipt=None if completed else Receipt(stopped=stopped, spent=usage, undone=end.undone),
         funnel=_funnel(end.state, shown=completed),
         notices=tuple(_notices(end.state)),

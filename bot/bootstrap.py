@@ -136,7 +136,7 @@ async def build_core(settings: Settings, fakes: Fakes | None = None) -> AsyncIte
                 outcomes=outcomes,
                 orchestrator=orchestrator,
             ),
-            drafting=Drafting(action, outcomes, people),
+            drafting=Drafting(action, outcomes, people, runs),
         )
 
 

@@ -71,5 +71,14 @@ def date_words(instant: datetime) -> str:
 
 
 def shorten(text: str, longest: int) -> str:
-    """At most `longest` characters, the cut marked."""
-    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+    """At most `longest` characters as Telegram counts them (UTF-16 units), the cut marked."""
+    if len(text) <= longest and (text.isascii() or _units(text) <= longest):
+        return text
+    kept = text[: longest - 1]
+    while _units(kept) > longest - 1:
+        kept = kept[: len(kept) - max(1, (_units(kept) - longest) // 2)]
+    return kept.rstrip() + "…"
+
+
+def _units(text: str) -> int:
+    return len(text.encode("utf-16-le", "replace")) // 2

@@ -87,7 +87,9 @@ class DiscoveryAgent:
         `sample_fallback` the sample source stands in when the others gave nothing.
         """
         sources = [self._sources.resolve(spec) for spec in specs]
-        answers = await asyncio.gather(*(self._ask(source, progress) for source in sources))
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(self._ask(source, progress)) for source in sources]
+        answers = [task.result() for task in asked]
         reports = tuple(report for report, _ in answers)
         found = [o for _, opportunities in answers for o in opportunities]
         sample = bool(specs) and set(specs) == {SAMPLE}

@@ -15,6 +15,15 @@ _TEXT_MAX = 300
 _DAY_END = time(23, 59, 59, tzinfo=UTC)
 _DEFAULTS = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2003, 12, 28, tzinfo=UTC))
 
+_HOUR_S = 3600
+# Zones that deadlines are written in; CST and the like as in North America.
+_ZONES = {
+    "UTC": 0, "GMT": 0, "EST": -5 * _HOUR_S, "EDT": -4 * _HOUR_S, "CST": -6 * _HOUR_S,
+    "CDT": -5 * _HOUR_S, "MST": -7 * _HOUR_S, "MDT": -6 * _HOUR_S, "PST": -8 * _HOUR_S,
+    "PDT": -7 * _HOUR_S, "CET": 1 * _HOUR_S, "CEST": 2 * _HOUR_S, "WAT": 1 * _HOUR_S,
+    "EAT": 3 * _HOUR_S, "AOE": -12 * _HOUR_S,
+}  # fmt: skip
+
 _MONTHS = {
     name: number
     for number, names in enumerate(
@@ -46,6 +55,18 @@ _RANGE = re.compile(
     + r"\s*(?:-|–|—|to)\s*"
     + (r"(?:" + _MONTH + r"\s+)?" + _DAY + r",?\s+" + _YEAR).format(2)
 )
+# `15 - 31 May 2026`, `28 Apr - 10 Jul 2026`.
+_RANGE_DAY_FIRST = re.compile(
+    (r"\b" + _DAY + r"(?:\s+" + _MONTH + r")?(?:,?\s+" + _YEAR + ")?").format(1)
+    + r"\s*(?:-|–|—|to)\s*"
+    + (_DAY + r"\s+" + _MONTH + r",?\s+" + _YEAR).format(2)
+)
+_DUE = re.compile(
+    r"^(?:applications?\s+|submissions?\s+)?(?:closes?|closing|close|apply|due|until|by|ends?"
+    r"|deadline|submit)(?:\s+(?:on|by|date|is|until))*\s*:?\s+",
+    re.IGNORECASE,
+)
+_SLASHED = re.compile(r"\b(\d{4})/(\d{1,2})/(\d{1,2})\b")
 # One date within a sentence: `May 21, 2026`, `31 Mar 2026`, `May 13` with the year elsewhere.
 _MONTH_DAY = re.compile(
     (r"\b" + _MONTH + r"\s+" + _DAY + r"\b(?!\d)(?:,?\s+" + _YEAR + ")?").format(1)
@@ -133,9 +154,18 @@ def _from_sentence(words: str, text: str) -> Deadline:
         at = _last_closing_date(words)
         if at is not None or closed:
             return Deadline(at=at, text=text, closed=at is None)
-    if (whole := _whole_date(words)) is not None:
-        return Deadline(at=whole)
-    return Deadline(text=text)
+    stated = _DUE.sub("", text)  # "Closes on May 15, 2026"
+    at = _whole_date(stated.lower()) or _written_deadline(stated)
+    return Deadline(at=at, text=None if at else text)
+
+
+def _written_deadline(text: str) -> datetime | None:
+    """A deadline in other words, such as `Friday, May 15, 2026` or `31-May-2026 17:00 UTC`; one
+    without a time counts to the end of its day."""
+    at = _from_words(_SLASHED.sub(r"\1-\2-\3", text))
+    if at is None or ":" in text or text.isdigit():
+        return at
+    return datetime.combine(at, _DAY_END)
 
 
 def _from_epoch(number: float) -> datetime | None:
@@ -180,14 +210,16 @@ def _from_words(text: str) -> datetime | None:
         for default, day_first in product(_DEFAULTS, (False, True))
     }
     instant = readings.pop()
-    return _utc(instant) if instant is not None and not readings else None
+    if instant is None or readings or str(instant.year) not in text:
+        return None  # the parser makes years out of what is none: "Feb 25 - 30, 2026"
+    return _utc(instant)
 
 
 def _parsed(text: str, default: datetime, *, day_first: bool) -> datetime | None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UnknownTimezoneWarning)
         try:
-            return dateutil_parser.parse(text, default=default, dayfirst=day_first)
+            return dateutil_parser.parse(text, default=default, dayfirst=day_first, tzinfos=_ZONES)
         except (ValueError, OverflowError, UnknownTimezoneWarning):
             return None
 
@@ -200,10 +232,10 @@ def _days(number: str, unit: str) -> float:
 
 
 def _range_end(words: str) -> datetime | None:
-    match = _RANGE.search(words)
+    match = _RANGE.search(words) or _RANGE_DAY_FIRST.search(words)
     if match is None:
         return None
-    month = match["month2"] or match["month1"]
+    month = match["month2"] or match["month1"]  # day first, the second month is always there
     return _day_end(int(match["year2"]), _MONTHS[month], int(match["day2"]))
 
 

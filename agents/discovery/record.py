@@ -331,6 +331,6 @@ def _identity(
 ) -> str:
     """Stable for a record: from its own id and link, else from its words."""
     words: tuple[str, ...] = (source, source_id or "", url or "")
-    if not source_id and not url:
+    if not url:  # ids are only unique within a file or a feed
         words = (*words, title, organisation or "", *locations)
     return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]

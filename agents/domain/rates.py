@@ -5,8 +5,6 @@ Units of a currency for one euro: the European Central Bank's reference rates of
 time. They age: `pay.compare` leaves a margin, and nothing else uses them.
 """
 
-RATES_DATE = "2024-12-31"
-
 _PER_EUR = {
     "EUR": 1.0, "USD": 1.04, "GBP": 0.83, "CHF": 0.94, "JPY": 163.0, "INR": 88.9, "CAD": 1.49,
     "AUD": 1.68, "NZD": 1.85, "SEK": 11.5, "NOK": 11.8, "DKK": 7.46, "PLN": 4.28, "CZK": 25.2,

@@ -31,12 +31,23 @@ class ChatLog:
         """Store a new message; `body` makes its text from the number it gets."""
         async with self._db.write() as connection:
             message_id = await _next(connection, "message")
-            return await self._put(connection, chat_id, message_id, body(message_id))
+            revision, text = await _next(connection, "revision"), body(message_id)
+            row = {
+                "chat_id": chat_id,
+                "message_id": message_id,
+                "revision": revision,
+                "body": text,
+            }
+            await connection.execute(sa.insert(chat_messages).values(row))
+        return LoggedMessage(message_id=message_id, revision=revision, body=text)
 
-    async def replace(self, chat_id: int, message_id: int, body: str) -> LoggedMessage:
-        """Store another text for a message."""
+    async def replace(self, chat_id: int, message_id: int, body: str) -> bool:
+        """Store another text for a message; False when it is not there any more."""
+        same = (chat_messages.c.chat_id == chat_id) & (chat_messages.c.message_id == message_id)
         async with self._db.write() as connection:
-            return await self._put(connection, chat_id, message_id, body)
+            values = {"body": body, "revision": await _next(connection, "revision")}
+            changed = await connection.execute(sa.update(chat_messages).where(same).values(values))
+        return bool(changed.rowcount)
 
     async def get(self, chat_id: int, message_id: int) -> str | None:
         """The text of a message, or None."""
@@ -91,20 +102,10 @@ class ChatLog:
         return None if row is None else (row.name, row.content)
 
     async def clear(self) -> None:
-        """Delete every message, file and waiting update, also on disk; the numbers go on."""
+        """Delete every message, file and waiting update; the numbers go on."""
         async with self._db.write() as connection:
             for table in (chat_messages, chat_files, chat_updates):
                 await connection.execute(sa.delete(table))
-        await self._db.leave_no_trace()
-
-    async def _put(
-        self, connection: Transaction, chat_id: int, message_id: int, body: str
-    ) -> LoggedMessage:
-        revision = await _next(connection, "revision")
-        row = {"chat_id": chat_id, "message_id": message_id, "revision": revision, "body": body}
-        statement = self._db.upsert(chat_messages, ("chat_id", "message_id"))
-        await connection.execute(statement, row)
-        return LoggedMessage(message_id=message_id, revision=revision, body=body)
 
 
 async def _next(connection: Transaction, name: str) -> int:

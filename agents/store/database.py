@@ -3,6 +3,7 @@
 import asyncio
 import io
 import re
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
@@ -39,7 +40,7 @@ def async_url(text: str) -> URL:
     """The address with its async driver; raises InvalidValue for another kind of database."""
     try:
         url = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError quotes a part of the address
         raise InvalidValue("DATABASE_URL", "not a database address", _ALLOWED) from None
     match url.get_backend_name():
         case "sqlite":
@@ -153,14 +154,9 @@ class Database:
             try:
                 await _to_its_end(connection.start())
                 driver: Any = (await connection.get_raw_connection()).driver_connection
-                await driver.execute("PRAGMA busy_timeout=0")  # the tries are ours
-                cursor = await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                busy, *_counts = await cursor.fetchone()
-                await cursor.close()
-                await driver.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+                return await _to_its_end(_truncate_log(driver))
             finally:
                 await _to_its_end(connection.close())
-        return not busy
 
 
 def schema_sql() -> str:
@@ -242,6 +238,17 @@ async def _transaction(engine: AsyncEngine) -> AsyncIterator[Transaction]:
                 await _to_its_end(connection.close())  # rolls back what was not committed
 
 
+async def _truncate_log(driver: Any) -> bool:
+    try:
+        await driver.execute("PRAGMA busy_timeout=0")  # the tries are the caller's
+        cursor = await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        busy, *_counts = await cursor.fetchone()
+        await cursor.close()
+        return not busy
+    finally:
+        await driver.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+
+
 async def _to_its_end(work: Awaitable[T]) -> T:
     """Await `work`; a cancel that comes meanwhile is raised after its end."""
     task = asyncio.ensure_future(work)
@@ -261,7 +268,7 @@ def _translated() -> Iterator[None]:
     """SQLAlchemy's and the driver's errors as ours, without the statement and its values."""
     try:
         yield
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         reason = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
         # asyncpg quotes the value that it can't take
         reason = re.sub(r"(query argument \$\d+):.*", r"\1", reason.splitlines()[0])

@@ -1,5 +1,6 @@
 """People: who they are to us, their profile, what they keep and what they never want to see."""
 
+import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -75,6 +76,12 @@ class PeopleStore:
             body = (await connection.execute(query)).scalar()
         return Profile() if body is None else PROFILE.validate_python(body)
 
+    async def has_profile(self, user_id: str) -> bool:
+        """Whether the person was asked for a profile, or gave one."""
+        query = sa.select(sa.literal(1)).where(profiles.c.user_id == user_id)
+        async with self._db.read() as connection:
+            return bool((await connection.execute(query)).scalar())
+
     async def keep_profile(self, user_id: str, profile: Profile) -> None:
         """Replace the person's profile."""
         row = {
@@ -144,6 +151,7 @@ class PeopleStore:
                     matches.c.rank,
                     matches.c.score,
                     matches.c.reasons,
+                    matches.c.cautions,
                     matches.c.opportunity_id,
                 )
                 .join(runs, runs.c.id == matches.c.run_id)
@@ -164,7 +172,7 @@ class PeopleStore:
                     "run_id": r.id,
                     "status": r.status,
                     "at": r.created_at.isoformat(),
-                    "request": r.body,
+                    "request": json.loads(r.body),
                 }
                 for r in scouts
             ],

@@ -1,6 +1,7 @@
 """Postings as their sources gave them, the newest copy of each."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import sqlalchemy as sa
 
@@ -11,6 +12,7 @@ from agents.store.schema import opportunities
 
 # Rows bound in one go: binding happens in the event loop, which must not stand still for long.
 _BATCH = 250
+_BATCHES = 4
 
 
 class PostingStore:
@@ -20,17 +22,14 @@ class PostingStore:
         self._db = database
 
     async def keep(self, found: Iterable[Opportunity]) -> None:
-        """Store them, replacing older copies of the same id, in one transaction."""
+        """Store them, replacing older copies of the same id. Each thousand is a transaction of its
+        own, so that other writers get their turn; storing a part again changes nothing."""
         statement = self._db.upsert(opportunities, ("id",))
-        batch: list[dict[str, object]] = []
-        async with self._db.write() as connection:
-            for opportunity in found:
-                batch.append(_row(opportunity))
-                if len(batch) == _BATCH:
+        left = iter(found)
+        while batches := list(islice(_batches(left), _BATCHES)):
+            async with self._db.write() as connection:
+                for batch in batches:
                     await connection.execute(statement, batch)
-                    batch = []
-            if batch:
-                await connection.execute(statement, batch)
 
     async def get(self, opportunity_id: str) -> Opportunity | None:
         """One posting, or None when it was never stored."""
@@ -38,6 +37,11 @@ class PostingStore:
         async with self._db.read() as connection:
             body = (await connection.execute(query)).scalar()
         return None if body is None else OPPORTUNITY.validate_json(body)
+
+
+def _batches(left: Iterator[Opportunity]) -> Iterator[list[dict[str, object]]]:
+    while batch := [_row(opportunity) for opportunity in islice(left, _BATCH)]:
+        yield batch
 
 
 def _row(opportunity: Opportunity) -> dict[str, object]:

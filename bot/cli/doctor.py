@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from agents.configs import all_configs
@@ -111,5 +112,5 @@ def _print(checks: list[Check], *, as_json: bool) -> None:
     for check in checks:
         mark = "[green]ok[/green]" if check.ok else "[red]wrong[/red]"
         finding = check.detail if check.ok else f"{check.detail} → {check.mend}"
-        table.add_row(check.name, mark, finding, str(check.ms))
+        table.add_row(escape(check.name), mark, escape(finding), str(check.ms))
     Console(highlight=False).print(table)

@@ -30,8 +30,8 @@ def main(argv: Sequence[str]) -> int:
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    # Their information level is a line for every request.
-    for chatty in ("aiohttp.access", "apscheduler", "httpx", "alembic", "telegram"):
+    # A line for every request, and aiosqlite writes what people said into it.
+    for chatty in ("aiohttp.access", "aiosqlite", "asyncio", "alembic", "telegram"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         return asyncio.run(_command(arguments, settings))

@@ -71,7 +71,8 @@ async def _run(core: Core, request: ScoutRequest) -> tuple[ScoutResult, bool]:
     run_id = await core.scout.create(person.id, request)
     interrupted = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGINT, interrupted.set)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupted.set)
     cancelling = asyncio.create_task(_cancel_when(interrupted, core, run_id))
     console = Console(stderr=True)
     try:
@@ -80,7 +81,8 @@ async def _run(core: Core, request: ScoutRequest) -> tuple[ScoutResult, bool]:
             await core.scout.launch(run_id)
             result = await core.scout.wait(run_id)
     finally:
-        loop.remove_signal_handler(signal.SIGINT)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
         cancelling.cancel()
         with suppress(asyncio.CancelledError):
             await cancelling

@@ -5,6 +5,7 @@ Buttons are in `taps.py`; both share `Desk`, what a handler works with.
 
 import io
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from agents.domain.errors import InvalidValue
 from agents.domain.run import ScoutRequest
 from agents.draft import Drafting, NoSuchMatch
 from agents.scout import AlreadyScouting, Scout
+from agents.store.errors import StoreError
 from agents.store.people import PeopleStore, Person
 from agents.store.runs import RunStore
 from bot.telegram import views
@@ -22,6 +24,8 @@ from bot.telegram.buttons import Field
 from bot.telegram.profile_text import read_answer, read_line
 from bot.telegram.progress import ScoutMessages, send
 from bot.telegram.views import View
+
+log = logging.getLogger(__name__)
 
 Context = ContextTypes.DEFAULT_TYPE
 
@@ -103,6 +107,7 @@ class Desk:
             return
         await self.people.expect(person.id, None)
         profile = await self.people.profile(person.id)
+        await self.people.keep_profile(person.id, profile)  # also an empty one: it was asked for
         await send(self.bot, chat_id, views.setup_done(profile))
 
 
@@ -147,8 +152,8 @@ class Commands:
         """/scout [words]: start a scout; an empty profile is asked for first."""
         person, chat_id = await self._desk.person(update), _chat_id(update)
         query = " ".join(_words_after_command(update).split())
-        if (await self._desk.people.profile(person.id)).empty:
-            await self._desk.say(chat_id, "First, who are you? Three short questions.")
+        if not await self._desk.people.has_profile(person.id):
+            await self._desk.say(chat_id, "First, who are you? Three short questions, then /scout.")
             await self._desk.ask(person, chat_id, Field.SKILLS, setup=True)
             return
         await self._desk.people.expect(person.id, None)
@@ -212,9 +217,14 @@ class Commands:
         run_id = await self._desk.scout.cancel_open_run_of(person.id)
         if run_id is not None:
             await self._desk.scout.wait(run_id)
-        await self._desk.people.forget(person.id)
         if self._desk.clear_chat is not None:
             await self._desk.clear_chat()
+        try:
+            await self._desk.people.forget(person.id)
+        except StoreError:
+            log.exception("what was deleted is not overwritten on disk yet")
+            await self._desk.say(chat_id, views.FORGOTTEN_BUT)
+            return
         await self._desk.say(chat_id, views.FORGOTTEN)
 
     async def unknown(self, update: Update, context: Context) -> None:

@@ -43,7 +43,7 @@ class Refused(Exception):  # noqa: N818 - names the answer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """Something the page shows once and nothing keeps: `typing`, `toast` or `reset`."""
+    """Something the page shows once and nothing keeps: `toast` or `reset`."""
 
     kind: str
     data: dict[str, object]
@@ -66,9 +66,7 @@ class LocalTelegram(BaseRequest):
             "deleteWebhook": self._accept,
             "setMyCommands": self._set_my_commands,
             "sendMessage": self._send_message,
-            "sendChatAction": self._send_chat_action,
             "editMessageText": self._edit_message_text,
-            "editMessageReplyMarkup": self._edit_message_reply_markup,
             "answerCallbackQuery": self._answer_callback_query,
         }
 
@@ -154,15 +152,8 @@ class LocalTelegram(BaseRequest):
             _BOT, {"document": document, "caption": parameters.get("caption", "")}
         )
 
-    async def _send_chat_action(self, _parameters: Parameters) -> object:
-        self._signal(Signal(kind="typing", data={}))
-        return True
-
     async def _edit_message_text(self, parameters: Parameters) -> object:
         return await self._edit(parameters, _text(parameters) | _keyboard(parameters))
-
-    async def _edit_message_reply_markup(self, parameters: Parameters) -> object:
-        return await self._edit(parameters, _keyboard(parameters))
 
     async def _answer_callback_query(self, parameters: Parameters) -> object:
         text = str(parameters.get("text", ""))[:200]
@@ -180,6 +171,7 @@ class LocalTelegram(BaseRequest):
 
     async def say(self, text: str) -> None:
         """The person sends a text."""
+        text = text.encode("utf-8", "replace").decode()  # JSON can hold halves of characters
         content: Parameters = {"text": text, "entities": []}
         if text.startswith("/"):
             length = len(text.split(maxsplit=1)[0])
@@ -257,7 +249,8 @@ class LocalTelegram(BaseRequest):
                 "markup are exactly the same as a current content and reply markup of the message"
             )
         new["edit_date"] = int(time.time())
-        await self._log.replace(CHAT_ID, message_id, json.dumps(new))
+        if not await self._log.replace(CHAT_ID, message_id, json.dumps(new)):
+            raise Refused("Bad Request: message to edit not found")
         self._signal(None)
         return cast("Parameters", new)
 

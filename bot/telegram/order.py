@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 from telegram import Update
 from telegram.ext import BaseUpdateProcessor
 
-_AT_ONCE_MAX = 64
+_AT_ONCE_MAX = 1024  # of all chats, those that wait for their turn included
 
 
 class ChatOrder(BaseUpdateProcessor):
@@ -39,4 +39,4 @@ class ChatOrder(BaseUpdateProcessor):
 def _is_cancel(update: object) -> bool:
     message = update.message if isinstance(update, Update) else None
     words = (message.text or "").split(maxsplit=1) if message else []
-    return bool(words) and words[0].partition("@")[0] == "/cancel"
+    return bool(words) and words[0].partition("@")[0].lower() == "/cancel"

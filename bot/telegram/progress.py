@@ -14,6 +14,7 @@ from telegram.error import BadRequest, TelegramError
 
 from agents.domain.run import ScoutResult
 from agents.scout import Scout
+from agents.store.errors import StoreError
 from agents.store.runs import RunStore
 from bot.telegram import views
 from bot.telegram.views import View
@@ -104,11 +105,18 @@ class ScoutMessages:
             await self._answer(run_id)
         for run_id in await self._runs.unfinished(channels):
             log.info("taking up run %s after a restart", run_id)
-            message = await self._runs.message(run_id)
-            if message is not None and message.message_id is None:
-                sent = await send(self._bot, message.chat_id, views.scouting(()))
-                await self._runs.keep_message(run_id, sent)
-            await self._follow(run_id)
+            try:
+                await self._take_up(run_id)
+            except Exception:
+                # The run's boundary: one that can't be taken up must not stop the start.
+                log.exception("run %s can't be taken up", run_id)
+
+    async def _take_up(self, run_id: str) -> None:
+        message = await self._runs.message(run_id)
+        if message is not None and message.message_id is None:
+            sent = await send(self._bot, message.chat_id, views.scouting(()))
+            await self._runs.keep_message(run_id, sent)
+        await self._follow(run_id)
 
     async def _follow(self, run_id: str) -> None:
         self._changed[run_id] = asyncio.Event()
@@ -148,7 +156,7 @@ class ScoutMessages:
         try:
             view = views.scouting(lines[-_LINES_MAX:])
             await show(self._bot, message.chat_id, message.message_id, view)
-        except TelegramError as error:
+        except (TelegramError, StoreError) as error:
             log.warning("progress of run %s was not shown: %s", run_id, error)
 
     async def _answer(self, run_id: str) -> None:
@@ -162,19 +170,19 @@ class ScoutMessages:
                 sent = await send(self._bot, message.chat_id, view)
                 await self._runs.keep_message(run_id, sent)
             else:
-                await self._replace(message.chat_id, message.message_id, view)
-        except TelegramError as error:
+                await self._replace(run_id, message.chat_id, message.message_id, view)
+            await self._runs.mark_answered(run_id)
+        except (TelegramError, StoreError) as error:
             log.warning("run %s is not answered yet, the next start does it: %s", run_id, error)
-            return
-        await self._runs.mark_answered(run_id)
 
-    async def _replace(self, chat_id: int, message_id: int, view: View) -> None:
+    async def _replace(self, run_id: str, chat_id: int, message_id: int, view: View) -> None:
         try:
             await show(self._bot, chat_id, message_id, view)
         except BadRequest as refused:
             if "not found" not in str(refused):
                 raise
-            await send(self._bot, chat_id, view)  # the person deleted the placeholder
+            if await self._runs.message(run_id) is not None:  # deleted, but not by /forget
+                await send(self._bot, chat_id, view)
 
     def _note(self, event: Event) -> None:
         """The orchestrator's listener: remember what to show of a run that is followed here."""

@@ -1,4 +1,4 @@
-"""Taps on buttons. Every one is answered at once, with a word where the screen does not tell."""
+"""Taps on buttons. Every one is answered, with a word where the screen does not tell."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -46,6 +46,7 @@ class Taps:
         query = update.callback_query
         assert query is not None  # noqa: S101 - the handler takes only taps
         message = query.message
+        word: str | None = None
         try:
             tap = decode(query.data or "")
             if not isinstance(message, Message):
@@ -55,7 +56,8 @@ class Taps:
             word = await self._actions[tap.action](tapped)
         except OldButton:
             word = OLD
-        await query.answer(word)
+        finally:
+            await query.answer(word)
 
     # --- the shortlist ------------------------------------------------------------------------
 

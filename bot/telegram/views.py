@@ -105,23 +105,23 @@ def nothing_found(result: ScoutResult) -> View:
 
 def _item(match: Match, *, chosen: bool, saved: bool) -> str:
     o = match.opportunity
-    title = cut(o.title, 110)
+    title = cut(o.title, 100)
     linked = f'<a href="{escape(o.url)}">{title}</a>' if o.url else title
     mark = "▸ " if chosen else ""
     star = " ★" if saved else ""
-    organisation = f" · {cut(o.organisation, 60)}" if o.organisation else ""
+    organisation = f" · {cut(o.organisation, 40)}" if o.organisation else ""
     facts = " · ".join((o.kind, place_words(o), pay_words(o.pay), deadline_words(o)))
     score = "not ranked" if match.score is None else f"{match.score:.0f}/100"
     reasons = "; ".join(shorten(reason, 100) for reason in match.reasons[:2])
     lines = [
         f"{mark}<b>{match.rank}. {linked}</b>{organisation}{star}",
-        cut(facts, 150),
-        f"<b>{score}</b> · {cut(reasons, 200)}",
+        cut(facts, 140),
+        f"<b>{score}</b> · {cut(reasons, 150)}",
     ]
     if match.cautions:
-        lines.append(f"⚠ {cut('; '.join(match.cautions), 120)}")
+        lines.append(f"⚠ {cut('; '.join(match.cautions), 110)}")
     source = f"{match.provenance.source}, {age_words(match.provenance.age_s)}"
-    lines.append(f"<i>{cut(source, 60)}</i>")
+    lines.append(f"<i>{cut(source, 40)}</i>")
     return "\n".join(lines)
 
 
@@ -193,10 +193,8 @@ def draft(match: Match, written: Draft) -> View:
     if o.url:
         linked = f'<a href="{escape(o.url)}">{linked}</a>'
     how = "from a template" if written.method == "template" else "by a language model"
-    text = written.text
-    note = ""
-    if len(text) > _DRAFT_SHOWN:
-        text, note = shorten(text, _DRAFT_SHOWN), " The rest is in /export."
+    text = shorten(written.text, _DRAFT_SHOWN)
+    note = "" if text == written.text else " The rest is in /export."
     return View(
         text=f"<b>Draft for {match.rank}. {linked}</b>\n\n"
         f"<pre>{escape(text, quote=False)}</pre>\n\n"
@@ -351,6 +349,10 @@ PRIVACY = "\n".join(
     )
 )
 
+FORGOTTEN_BUT = (
+    "Everything about you is deleted, but the database's log was in use: what was deleted is "
+    "overwritten on disk a little later. /start begins anew."
+)
 FORGOTTEN = (
     "Done. Everything about you is deleted: profile, saved postings, scouts and drafts. "
     "/start begins anew."

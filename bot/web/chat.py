@@ -123,7 +123,7 @@ async def _json(request: web.Request) -> dict[str, object]:
         raise web.HTTPUnsupportedMediaType
     try:
         body = await request.json()
-    except (ValueError, RecursionError):
+    except (ValueError, LookupError, RecursionError):  # LookupError: an unknown charset
         return {}
     return body if isinstance(body, dict) else {}
 

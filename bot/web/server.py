@@ -92,7 +92,8 @@ def _own_hosts(request: web.Request) -> set[str]:
     """The names by which a browser on this machine reaches this server."""
     socket = request.transport.get_extra_info("sockname") if request.transport else None
     port = socket[1] if socket else 0
-    return {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
+    names = ("127.0.0.1", "localhost", "[::1]")
+    return {f"{name}:{port}" for name in names} | (set(names) if port == 80 else set())
 
 
 async def _to_chat(_request: web.Request) -> web.StreamResponse:

@@ -862,6 +862,7 @@ async def test_a_cleared_chat_is_in_no_file(stores: Stores, address: str) -> Non
     await stores.chat_log.keep_file("f-1", "cv.txt", b"secret document" * 1_000)
     assert b"secret" in _bytes_in(folder)
     await stores.chat_log.clear()
+    await stores.database.leave_no_trace()
 
     assert b"secret" not in _bytes_in(folder)
 
@@ -878,13 +879,15 @@ async def test_messages_are_numbered_and_revised(stores: Stores) -> None:
     chat = stores.chat_log
     first = await chat.add(1, lambda number: f"message {number}")
     second = await chat.add(1, lambda number: f"message {number}")
-    edited = await chat.replace(1, first.message_id, "edited")
+    assert await chat.replace(1, first.message_id, "edited")
+    (edited,) = await chat.since(1, second.revision, 10)
 
     assert (first.message_id, first.body) == (1, "message 1")
     assert (second.message_id, second.body) == (2, "message 2")
     assert first.revision < second.revision < edited.revision
     assert await chat.get(1, 1) == "edited"
     assert await chat.get(2, 1) is None
+    assert not await chat.replace(2, 1, "never there")
     assert await chat.since(1, 0, 10) == [second, edited]
     assert await chat.since(1, second.revision, 10) == [edited]
     assert await chat.since(1, 0, 1) == [edited]

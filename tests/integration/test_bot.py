@@ -506,3 +506,57 @@ def left(folder: Path, words: tuple[str, ...]) -> list[tuple[str, str]]:
         for word in words
         if word.encode() in file.read_bytes()
     ]
+
+
+# --- limits -------------------------------------------------------------------------------------
+
+
+async def test_the_longest_shortlist_fits_into_a_message(tmp_path: Path) -> None:
+    """Postings of the longest texts, in characters that count double, still make a shortlist."""
+    rows_of_emoji = [
+        {
+            "id": str(i), "title": "🎉" * 200, "company": "🏢" * 100, "location": "🏝" * 150,
+            "salary": "💰" * 150, "deadline": "⏰" * 200, "description": "python",
+            "url": f"https://example.com/{i}",
+        }
+        for i in range(30)
+    ]  # fmt: skip
+    (tmp_path / "big.json").write_text(json.dumps(rows_of_emoji), "utf-8")
+    sources = (
+        *(f"file:{tmp_path}/nosuch{i}{'x' * 80}" for i in range(9)),
+        f"file:{tmp_path}/big.json",
+    )
+    async with bot(tmp_path, sources=sources) as chat:
+        await chat.ask("/profile skills: python; about: " + "🙂" * 1_900)
+        await chat.say("/scout")
+        shortlist = await chat.until_text("best matches")
+        assert len(shortlist["text"].encode("utf-16-le")) // 2 <= 4096
+        await chat.tap("Save")
+        await chat.until_text("★")
+        assert "Draft for 1." in (await chat.ask("/draft 1"))["text"]
+        assert "Saved" in (await chat.ask("/saved"))["text"]
+
+
+async def test_half_a_character_is_answered(chat: ChatClient) -> None:
+    """JSON can carry what no database can hold; it is replaced, and answered."""
+    assert (await chat.ask("/foo\ud800"))["text"].startswith("I don't know /foo?")
+
+
+async def test_cancel_ends_a_run_that_nobody_executes(tmp_path: Path) -> None:
+    """A run left open by a failure is ended by /cancel, and the next scout can start."""
+    held = HeldSource()
+    fakes = Fakes(sources=TestSources({"held": held}))
+    async with bot(tmp_path, fakes, sources=("held",)) as chat:
+        await chat.ask(PROFILE)
+        await chat.say("/scout")
+        await held.asked.wait()
+    with sqlite3.connect(tmp_path / "var/webscout.db") as connection:
+        connection.execute("UPDATE users SET channel = 'elsewhere'")
+    async with bot(tmp_path, fakes, sources=("held",)) as chat:
+        with sqlite3.connect(tmp_path / "var/webscout.db") as connection:
+            connection.execute("UPDATE users SET channel = 'local'")
+        await chat.ask("/help")
+        await chat.say("/cancel")
+        await chat.until_text("Stopped:")
+    connection.close()
+    assert rows(tmp_path, "SELECT status FROM runs") == [("cancelled",)]

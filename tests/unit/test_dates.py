@@ -313,3 +313,26 @@ def test_any_value_can_be_read_as_a_deadline(value: object, posted_at: datetime 
     deadline = read_deadline(value, posted_at)
     assert deadline.at is None or deadline.at.utcoffset() == timedelta(0)
     assert not (deadline.closed and deadline.at)
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("Friday, May 15, 2026", day_end(2026, 5, 15)),
+        ("2026/05/15", day_end(2026, 5, 15)),
+        ("31-May-2026", day_end(2026, 5, 31)),
+        ("15 - 31 May 2026", day_end(2026, 5, 31)),
+        ("28 Apr - 10 Jul 2026", day_end(2026, 7, 10)),
+        ("Closes May 15, 2026", day_end(2026, 5, 15)),
+        ("Apply by 15 May 2026", day_end(2026, 5, 15)),
+        ("Applications close on May 15, 2026", day_end(2026, 5, 15)),
+        ("Deadline: May 15, 2026", day_end(2026, 5, 15)),
+        ("until May 15, 2026", day_end(2026, 5, 15)),
+        ("2026-05-15 23:59 UTC", utc(2026, 5, 15, 23, 59)),
+        ("May 15, 2026 11:59 PM EST", utc(2026, 5, 16, 4, 59)),
+        ("1778803200", utc(2026, 5, 15)),
+    ],
+)  # fmt: skip
+def test_a_deadline_in_other_words(text: str, at: datetime) -> None:
+    """However the last day is written, it is the deadline."""
+    assert read_deadline(text, None).at == at
