@@ -40,6 +40,7 @@ from resilience.saga import (
 
 ENDED = frozenset(CLOSING.values())
 WITHOUT_AI = "Ranked and drafted without AI: no language model is configured."
+SAMPLE_ONLY = "No source is configured: these are sample postings, written to try Webscout with."
 SAMPLE_SHOWN = "No source gave anything: these are sample postings, written to try Webscout with."
 
 
@@ -319,12 +320,12 @@ def _error(end: RunEnd[ScoutState]) -> RunError | None:
     if end.status is RunStatus.PARKED:
         failed = "Undoing"
     reason = (end.error_message or end.error_type).rstrip(".")
-    kept = "Nothing of this scout was kept"
+    kept, advice = "Nothing of this scout was kept", "please try again"
+    if end.error_type == "sources-failed":
+        advice = "please check the sources and try again"
     if end.status is RunStatus.PARKED:
         kept = "Some of it could not be undone yet; an operator has to finish that"
-    return RunError(
-        type=end.error_type, message=f"{failed} failed: {reason}. {kept}; please try again."
-    )
+    return RunError(type=end.error_type, message=f"{failed} failed: {reason}. {kept}; {advice}.")
 
 
 def _funnel(state: ScoutState, *, shown: bool) -> Funnel:
@@ -365,7 +366,7 @@ def _notices(state: ScoutState) -> Iterable[str]:
         if failed:
             yield f"{len(discovery.sources) - failed} of {len(discovery.sources)} sources answered."
         if discovery.sample and state.request.sample_fallback:
-            yield SAMPLE_SHOWN
+            yield SAMPLE_SHOWN if state.request.sources else SAMPLE_ONLY
     if state.matching is not None and state.matching.matches:
         for word in state.matching.unheard:
             yield f"No posting that fits says “{word}”; ranked by the rest."

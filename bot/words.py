@@ -51,7 +51,7 @@ def funnel_lines(funnel: Funnel) -> list[str]:
     """What became of everything found, a line each."""
     lines = [f"{funnel.found:,} found"]
     if funnel.duplicates:
-        lines.append(f"{funnel.duplicates:,} duplicates of others")
+        lines.append(counted(funnel.duplicates, "duplicate"))
     lines += [f"{n:,} {_DROPPED[name]}" for name, n in funnel.filtered.items() if name == "kind"]
     lines += [
         f"{n:,} {word}"
@@ -59,10 +59,16 @@ def funnel_lines(funnel: Funnel) -> list[str]:
         if n
     ]
     lines += [f"{n:,} {_DROPPED[name]}" for name, n in funnel.filtered.items() if name != "kind"]
-    lines.append(f"{funnel.ranked:,} ranked, {funnel.shown:,} kept")
+    best = "all" if funnel.shown == funnel.ranked else f"the best {funnel.shown:,}"
+    lines.append(f"{funnel.ranked:,} ranked, {best} kept")
     if funnel.unreadable:
         lines.append(f"besides, {funnel.unreadable:,} records could not be read")
     return lines
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 step`, `3 steps`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def date_words(instant: datetime) -> str:

@@ -83,7 +83,7 @@ def _about(profile: Profile) -> str:
 
 def _place(opportunity: Opportunity, profile: Profile) -> str:
     """Where the person is, when they said so and it is a matter of place at all."""
-    based = f"My places are {_listed(profile.locations)}." if profile.locations else ""
+    based = f"Places that suit me: {_listed(profile.locations)}." if profile.locations else ""
     if opportunity.remote and profile.remote:
         return f"{based} Working remotely suits me.".strip()
     return based

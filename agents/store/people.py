@@ -31,10 +31,12 @@ SAVED_MAX = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """A user as the store knows them: a random id, and the question their next text answers."""
+    """A user as the store knows them: a random id, the question their next text answers, and the
+    words they asked for before the set-up."""
 
     id: str
     expecting: str | None
+    asked: str = ""
 
 
 class PeopleStore:
@@ -47,7 +49,7 @@ class PeopleStore:
     async def person(self, channel: str, external_id: str) -> Person:
         """The person behind a channel's id, made known on first sight."""
         where = (users.c.channel == channel) & (users.c.external_id == external_id)
-        query = sa.select(users.c.id, users.c.expecting).where(where)
+        query = sa.select(users.c.id, users.c.expecting, users.c.asked).where(where)
         async with self._db.read() as connection:
             row = (await connection.execute(query)).one_or_none()
         if row is None:
@@ -60,7 +62,7 @@ class PeopleStore:
             async with self._db.write() as connection:
                 await connection.execute(self._db.insert_once(users), new)
                 row = (await connection.execute(query)).one()
-        return Person(id=row.id, expecting=row.expecting)
+        return Person(id=row.id, expecting=row.expecting, asked=row.asked or "")
 
     async def expect(self, user_id: str, question: str | None) -> None:
         """Remember which question the person's next text answers."""
@@ -68,6 +70,12 @@ class PeopleStore:
             await connection.execute(
                 sa.update(users).where(users.c.id == user_id).values(expecting=question)
             )
+
+    async def remember_asked(self, user_id: str, words: str) -> None:
+        """Remember the words asked for until the set-up is done."""
+        async with self._db.write() as connection:
+            changed = sa.update(users).where(users.c.id == user_id).values(asked=words)
+            await connection.execute(changed)
 
     async def profile(self, user_id: str) -> Profile:
         """The person's profile; an empty one when they never said anything."""

@@ -63,6 +63,7 @@ users = _table(
     sa.Column("channel", sa.String(16), nullable=False),  # telegram, local, cli
     sa.Column("external_id", sa.String(64), nullable=False),
     sa.Column("expecting", sa.String(64)),  # the question that the user's next text answers
+    sa.Column("asked", sa.Text),  # the words of the /scout that began the set-up
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("channel", "external_id"),
 )

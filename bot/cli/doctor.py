@@ -12,7 +12,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from agents.configs import all_configs
-from agents.discovery.agent import SAMPLE
 from agents.discovery.port import SourceFailed, Sources
 from agents.domain.errors import InvalidValue
 from agents.store.errors import StoreError
@@ -48,9 +47,11 @@ async def doctor(settings: Settings, *, as_json: bool) -> int:
         await _timed("database", lambda: _database(settings), required=True),
         await _timed("port", lambda: _port(settings), required=False),
     ]
-    for spec in settings.sources or (SAMPLE,):
+    for spec in settings.sources:
         check = partial(_source, sources, spec)
-        checks.append(await _timed(f"source {spec}", check, required=False))
+        checks.append(await _timed(f"source {spec}", check, required=True))
+    if not settings.sources:
+        checks.append(await _timed("sources", _no_source, required=False))
     _print(checks, as_json=as_json)
     return 0 if all(check.ok or not check.required for check in checks) else 1
 
@@ -89,6 +90,10 @@ async def _source(sources: Sources, spec: str) -> str:
         raise Wrong(str(failure), "check SOURCES") from failure
     unreadable = sum(reading.unreadable.values())
     return f"{len(reading.opportunities):,} postings, {unreadable:,} unreadable"
+
+
+async def _no_source() -> str:
+    return "none configured (SOURCES): the chat shows sample postings"
 
 
 async def _timed(name: str, check: Callable[[], Awaitable[str]], *, required: bool) -> Check:

@@ -13,7 +13,7 @@ from telegram import Bot, InputFile, Message, Update
 from telegram.ext import ContextTypes
 
 from agents.domain.errors import InvalidValue
-from agents.domain.run import ScoutRequest
+from agents.domain.run import QUERY_MAX, ScoutRequest
 from agents.draft import Drafting, NoSuchMatch
 from agents.scout import AlreadyScouting, Scout
 from agents.store.errors import StoreError
@@ -153,7 +153,8 @@ class Commands:
         person, chat_id = await self._desk.person(update), _chat_id(update)
         query = " ".join(_words_after_command(update).split())
         if not await self._desk.people.has_profile(person.id):
-            await self._desk.say(chat_id, "First, who are you? Three short questions, then /scout.")
+            await self._desk.people.remember_asked(person.id, query[:QUERY_MAX])
+            await self._desk.say(chat_id, "First, who are you? Three short questions.")
             await self._desk.ask(person, chat_id, Field.SKILLS, setup=True)
             return
         await self._desk.people.expect(person.id, None)

@@ -22,7 +22,7 @@ _PART = re.compile(r"\s*(?P<name>[^:;]{1,40}?)\s*:\s*(?P<value>.*)", re.DOTALL)
 def read_line(line: str, profile: Profile) -> Profile:
     """`profile` with the parts that the line names; all of them are valid or nothing changes.
 
-    Raises InvalidValue. `about` takes the rest of the line, semicolons and all.
+    Raises InvalidValue. `about` goes on to the next part by name, semicolons and all.
     """
     rest = line
     while rest.strip():
@@ -32,10 +32,10 @@ def read_line(line: str, profile: Profile) -> Profile:
                 "profile", f"can't read {rest.strip()[:60]!r}", f"name: value; {ALLOWED}"
             )
         name = part["name"].lower()
-        if name == "about":
-            value, rest = part["value"], ""
-        else:
-            value, _, rest = part["value"].partition(";")
+        # What people write about themselves may have semicolons and colons of its own.
+        ends = _NEXT_PART if name == "about" else _SEMICOLON
+        value, *others = ends.split(part["value"], maxsplit=1)
+        rest = others[0] if others else ""
         if name not in _READERS:
             raise InvalidValue("profile", f"unknown part {name[:40]!r}", ALLOWED)
         profile = _READERS[name](profile, value.strip())
@@ -94,6 +94,8 @@ _READERS: dict[str, Callable[[Profile, str], Profile]] = {
     "min pay": _min_pay,
     "about": _about,
 }
+_SEMICOLON = re.compile(";")
+_NEXT_PART = re.compile(rf";\s*(?=(?:{'|'.join(_READERS)})\s*:)", re.IGNORECASE)
 _READER_OF = {
     Field.SKILLS: "skills",
     Field.LOCATIONS: "locations",

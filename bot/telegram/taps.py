@@ -114,7 +114,9 @@ class Taps:
 
     async def _scout(self, tapped: "_Tapped") -> str | None:
         await self._desk.people.expect(tapped.person.id, None)
-        await self._desk.start_scout(tapped.person, tapped.chat_id, "")
+        await self._desk.start_scout(tapped.person, tapped.chat_id, tapped.person.asked)
+        if tapped.person.asked:
+            await self._desk.people.remember_asked(tapped.person.id, "")
         return None
 
     async def _shortlist(self, tapped: "_Tapped") -> ScoutResult:

@@ -15,6 +15,7 @@ from agents.domain.run import Receipt, SavedItem, ScoutResult
 from bot.telegram.buttons import Action, Field, Tap
 from bot.words import (
     age_words,
+    counted,
     date_words,
     deadline_words,
     funnel_lines,
@@ -178,7 +179,7 @@ def _receipt(receipt: Receipt, *, stopped: bool) -> str:
     what = ", ".join(receipt.stopped) or "nothing was under way"
     undone = ", ".join(receipt.undone) or "nothing to undo"
     usage = receipt.spent
-    spent = f"{usage.steps} steps, {usage.tokens} tokens, ${usage.apify_usd:.2f}"
+    spent = f"{counted(usage.steps, 'step')}, {usage.tokens} tokens, ${usage.apify_usd:.2f}"
     lines = [f"Stopped: {cut(what, 200)}", f"Spent: {cut(spent, 100)}"] if stopped else []
     return "\n".join([*lines, f"Undone: {cut(undone, 200)}"])
 
@@ -341,6 +342,7 @@ PRIVACY = "\n".join(
         "• your profile, and what you saved or marked “Not for me”",
         "• what your scouts asked for and found, and the drafts",
         "• a count of what each run did, without your name or words",
+        "• on the chat page of local mode, the messages of this chat",
         "",
         "It stays in this program's database and is shown to nobody else. It is used to find and "
         "rank opportunities for you and to draft your applications, for nothing else.",

@@ -85,7 +85,7 @@ async def test_every_command_answers(chat: ChatClient, command: str, words: str)
 
 async def test_profile_line_is_kept_and_shown(chat: ChatClient) -> None:
     """One line sets several parts of the profile and leaves the others."""
-    answer = await chat.ask("/profile min: 1000 USD/month; about: I build; things: too")
+    answer = await chat.ask("/profile about: I build; things: too; min: 1000 USD/month")
     assert "Minimum pay: 1,000 USD/month" in answer["text"]
     assert "About: I build; things: too" in answer["text"]
     assert "Skills: python, sql" in answer["text"]
@@ -126,7 +126,7 @@ async def test_query_words_that_nothing_says_are_named(chat: ChatClient) -> None
 async def test_an_empty_profile_is_asked_for(tmp_path: Path) -> None:
     """A new person is led through three questions, and their answers are the profile."""
     async with bot(tmp_path) as chat:
-        await chat.say("/scout")
+        await chat.say("/scout zeppelin")
         await chat.until_text("What can you do?")
         await chat.say("Python, Rust")
         await chat.until_text("Where do you want to work?")
@@ -141,6 +141,8 @@ async def test_an_empty_profile_is_asked_for(tmp_path: Path) -> None:
         assert "Places: New York, NY, Lagos" in profile
         assert "Remote: yes" in profile
         assert "Kinds: grant" in profile
+        await chat.tap("Scout now", (await chat.until_text("that is all I need")))
+        await chat.until_text("says “zeppelin”")  # the words that began it are not lost
 
 
 async def test_the_setup_can_be_skipped(tmp_path: Path) -> None:

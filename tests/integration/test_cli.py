@@ -120,7 +120,7 @@ def test_the_table_fits_eighty_columns(
     code, out, _ = webscout("scout", "--skills", "python", "--source", postings, "--drafts", "0")
     assert code == 0
     assert "Python Developer" in out
-    assert "5 found; 1 duplicates of others" in out
+    assert "5 found; 1 duplicate;" in out
     assert max(map(len, out.splitlines())) <= 80
 
 

@@ -29,7 +29,7 @@ OWN_WORDS = frozenset(
     re.findall(
         r"\w+",
         "hello team i am applying for the position internship at would like to take on work "
-        "bounty part in you ask which with besides my places are and working remotely suits "
+        "bounty part in you ask which with besides places that suit me and working remotely suits "
         "me kind regards",
     )
 )
@@ -90,7 +90,7 @@ def test_a_whole_draft() -> None:
         "[fill in: a result of yours that shows it]\n\n"
         "I have kept a payments ledger running for six years.\n\n"
         "[fill in: why this role and this employer]\n\n"
-        "My places are Lagos, Nigeria. Working remotely suits me. "
+        "Places that suit me: Lagos, Nigeria. Working remotely suits me. "
         "[fill in: when you can start]\n\n"
         "Kind regards\n[fill in: your name and how to reach you]"
     )
@@ -160,7 +160,7 @@ def test_working_remotely_is_said_only_where_both_say_it(
     """Remote is no matter where the posting is not, or the person did not ask for it."""
     text = write_draft(opportunity(remote=posting), Profile(remote=person)).text
     assert ("Working remotely suits me." in text) is said_so
-    assert "My places" not in text
+    assert "Places that suit me" not in text
 
 
 def test_a_long_story_is_cut_at_a_word() -> None:

@@ -54,9 +54,9 @@ class FileSource:
             except Unreadable as reason:
                 unreadable[str(reason)] += 1
         if unreadable and not opportunities:
-            raise SourceFailed(
-                f"{self.label}: none of its {unreadable.total():,} records can be read"
-            )
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in unreadable.items())
+            total = f"none of its {unreadable.total():,} records can be read"
+            raise SourceFailed(f"{self.label}: {total} ({reasons})")
         return Reading(opportunities=tuple(opportunities), unreadable=dict(unreadable))
 
     def _text(self) -> str:

@@ -100,7 +100,7 @@ class World:
     def saga(self) -> Saga[int]:
         """The plan's saga, acting on this world. The state counts the steps."""
         steps = tuple(self._step(i, plan) for i, plan in enumerate(self.plan.steps))
-        return Saga(name="random", steps=steps, undo_deadline_s=5.0, undo_attempts=UNDO_ATTEMPTS)
+        return Saga(name="random", steps=steps, undo_deadline_s=60.0, undo_attempts=UNDO_ATTEMPTS)
 
     async def keep_end(self, end: RunEnd[int]) -> None:
         """The run's `finish`."""

@@ -78,6 +78,7 @@ def upgrade() -> None:
         sa.Column("channel", sa.String(length=16), nullable=False),
         sa.Column("external_id", sa.String(length=64), nullable=False),
         sa.Column("expecting", sa.String(length=64), nullable=True),
+        sa.Column("asked", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
         sa.UniqueConstraint("channel", "external_id", name=op.f("uq_users_channel_external_id")),
