@@ -1,8 +1,8 @@
 """Rough exchange rates, only for telling whether a pay can reach a minimum.
 
-Units of a currency for one euro: the European Central Bank's reference rates of 31 December
-2024, rounded; NGN, KES, AED, ARS, UAH, VND, PKR and EGP rounded from market rates of the same
-time. They age: `pay.compare` leaves a margin, and nothing else uses them.
+Units of a currency for one euro, about the end of December 2024, rounded. They were not checked
+against a central bank's table, and they age: `pay.compare` leaves a margin, and nothing else uses
+them.
 """
 
 _PER_EUR = {
