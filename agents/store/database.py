@@ -110,8 +110,6 @@ class Database:
         dialect: Any = sqlite if self._sqlite else postgresql
         statement = dialect.insert(table)
         others = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
-        if not others:
-            return statement.on_conflict_do_nothing(index_elements=keys)
         return statement.on_conflict_do_update(index_elements=keys, set_=others)
 
     def insert_once(self, table: sa.Table) -> Any:

@@ -17,7 +17,7 @@ from agents.domain.run import DRAFTS_MAX, LIMIT_MAX
 from agents.store.errors import StoreError
 from bot.settings import Settings, SettingsRefused, load_settings
 
-DONE, FAILED, USAGE, NOTHING_FOUND, INTERRUPTED = 0, 1, 2, 3, 130
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
 def main(argv: Sequence[str]) -> int:
