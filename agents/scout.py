@@ -9,6 +9,7 @@ the chat, the command line and programs.
 """
 
 import asyncio
+import hashlib
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from pydantic import TypeAdapter
 from agents.action.agent import ActionAgent, NoWriter
 from agents.configs import ScoutConfig, find_config
 from agents.discovery.agent import AllSourcesFailed, Discovery, DiscoveryAgent, SourceReport
-from agents.discovery.port import Sources
+from agents.discovery.port import Need, Sources
 from agents.domain.draft import Draft
 from agents.domain.match import Funnel
 from agents.domain.run import Receipt, RunError, ScoutRequest, ScoutResult, Usage
@@ -50,6 +51,10 @@ class AlreadyScouting(Exception):  # noqa: N818 - names the situation
     def __init__(self, run_id: str) -> None:
         super().__init__(f"run {run_id} has not ended")
         self.run_id = run_id
+
+
+class AlreadyStarted(Exception):  # noqa: N818 - names the situation
+    """A run with this key was journaled before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +139,7 @@ class ScoutSteps:
         try:
             discovery = await self._discovery.discover(
                 request.sources,
-                kinds=request.profile.kinds,
+                _need(request),
                 sample_fallback=request.sample_fallback,
                 progress=progress,
             )
@@ -158,6 +163,7 @@ class ScoutSteps:
             limit=state.request.limit,
             weights=config.ranking,
             dismissed=await self._people.dismissed(state.user_id),
+            cached=state.discovery.cached,
         )
         return StepOutcome(
             state=replace(state, matching=matching),
@@ -180,6 +186,17 @@ class ScoutSteps:
         except NoWriter as failure:
             raise StepFailed(str(failure), type="llm-unavailable") from failure
         return StepOutcome(state=replace(state, drafts=drafts), report={"drafts": len(drafts)})
+
+
+def _need(request: ScoutRequest) -> Need:
+    profile = request.profile
+    return Need(
+        query=request.query,
+        skills=profile.skills,
+        locations=profile.locations,
+        remote=profile.remote,
+        kinds=profile.kinds,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,18 +231,27 @@ class Scout:
         self._outcomes = outcomes
         self._orchestrator = orchestrator
 
-    async def create(self, user_id: str, request: ScoutRequest, chat_id: int | None = None) -> str:
+    async def create(
+        self,
+        user_id: str,
+        request: ScoutRequest,
+        chat_id: int | None = None,
+        *,
+        key: str | None = None,
+    ) -> str:
         """Check the request and journal a run for it; nothing is done until `launch`.
 
-        Raises InvalidValue for an unknown source or configuration, and AlreadyScouting: a chat
-        has one scout at a time.
+        Raises InvalidValue for an unknown source or configuration, AlreadyStarted when the `key`
+        has its run, and AlreadyScouting: a chat has one scout at a time.
         """
         find_config(request.config)
         for spec in request.sources:
-            self._sources.resolve(spec)
+            self._sources.check(spec)
+        if key is not None and await self._runs.get(_run_id(key)) is not None:
+            raise AlreadyStarted(key)
         if chat_id is not None and (under_way := await self._runs.open_run_of(user_id)):
             raise AlreadyScouting(under_way)
-        run_id = secrets.token_hex(8)
+        run_id = secrets.token_hex(8) if key is None else _run_id(key)
         await self._runs.create(run_id, user_id, request, chat_id)
         return run_id
 
@@ -289,6 +315,10 @@ class Scout:
         await self._runs.keep_text(end.run_id, "report", body)
 
 
+def _run_id(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
 # --- what a run's end says --------------------------------------------------------------------
 
 _EMPTY = _Report(
@@ -298,7 +328,8 @@ _WORK = {"discover": "Gathering postings", "match": "Ranking", "act": "Drafting"
 
 
 def _report(end: RunEnd[ScoutState]) -> _Report:
-    usage = Usage(steps=end.steps_done)
+    spent_usd = end.state.discovery.cost_usd if end.state.discovery else 0.0
+    usage = Usage(steps=end.steps_done, apify_usd=spent_usd)
     completed = end.status is RunStatus.COMPLETED
     stopped = tuple(_WORK[name].lower() for name in end.stopped)
     return _Report(
@@ -353,7 +384,12 @@ def _funnel(state: ScoutState, *, shown: bool) -> Funnel:
 def _notices(state: ScoutState) -> Iterable[str]:
     discovery = state.discovery
     if discovery is not None:
-        yield from (report.error for report in discovery.sources if report.error)
+        failed = [report.error for report in discovery.sources if report.error]
+        if failed:
+            answered, asked = len(discovery.sources) - len(failed), len(discovery.sources)
+            yield f"{answered} of {asked} sources answered."
+        yield from failed
+        yield from (report.notice for report in discovery.sources if report.notice)
         for report in discovery.sources:
             if report.unreadable:
                 total = sum(report.unreadable.values())
@@ -362,9 +398,6 @@ def _notices(state: ScoutState) -> Iterable[str]:
                     f"{report.source}: {total} of {report.found + total} records "
                     f"could not be read ({reasons})"
                 )
-        failed = sum(report.error is not None for report in discovery.sources)
-        if failed:
-            yield f"{len(discovery.sources) - failed} of {len(discovery.sources)} sources answered."
         if discovery.sample and state.request.sample_fallback:
             yield SAMPLE_SHOWN if state.request.sources else SAMPLE_ONLY
     if state.matching is not None and state.matching.matches:

@@ -3,15 +3,20 @@
 A value that can't be used stops the start, with its name and what is allowed.
 """
 
+import re
+from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agents.configs import find_config
 from agents.domain.errors import InvalidValue
 from agents.store.database import async_url
 
+_HTTP = r"^https?://[^\s/?#]+"
+_TOKEN = re.compile(r"\d{1,20}:[A-Za-z0-9_-]{1,100}")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -31,20 +36,74 @@ class Settings(BaseSettings):
     )
 
     telegram_bot_token: SecretStr | None = None
+    telegram_api_base_url: Annotated[str, Field(pattern=_HTTP)] = "https://api.telegram.org"
+    webhook_url: str | None = None
+    webhook_secret: SecretStr | None = None
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     database_url: SecretStr = SecretStr("sqlite:///var/webscout.db")
     sources: Annotated[tuple[str, ...], NoDecode] = ()
+    feeds_file: Path | None = None
+    feed_boards: Annotated[tuple[str, ...], NoDecode] = ()
+    apify_api_token: SecretStr | None = None
+    apify_api_base_url: Annotated[str, Field(pattern=_HTTP)] | None = None
+    apify_actors_file: Path | None = None
+    apify_run_usd: Annotated[float, Field(gt=0, le=100)] = 1.0
+    apify_starts_per_min: Annotated[int, Field(ge=1, le=600)] = 10
+    scouts_burst: Annotated[int, Field(ge=1, le=1000)] = 5
+    scout_refill_s: Annotated[float, Field(gt=0, le=86_400)] = 60.0
+    commands_burst: Annotated[int, Field(ge=1, le=10_000)] = 20
+    command_refill_s: Annotated[float, Field(gt=0, le=86_400)] = 2.0
     scout_config: str = "scout@1"
     source_timeout_s: Annotated[float, Field(gt=0, le=180)] = 30.0
     log_level: str = "INFO"
 
-    @field_validator("sources", mode="before")
+    @model_validator(mode="before")
+    @classmethod
+    def _default_sources(cls, values: dict[str, object]) -> dict[str, object]:
+        if values.get("sources") is None:
+            apify = ("apify",) if values.get("apify_api_token") else ()
+            values["sources"] = (*apify, "feeds")
+        return values
+
+    @field_validator("sources", "feed_boards", mode="before")
     @classmethod
     def _comma_list(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("telegram_bot_token")
+    @classmethod
+    def _token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _TOKEN.fullmatch(value.get_secret_value()):
+            raise ValueError("not a bot token; allowed: NUMBER:LETTERS, as BotFather gives it")
+        return value
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _webhook(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        local = parts.scheme == "http" and parts.hostname in LOOPBACK
+        if not parts.hostname or not (parts.scheme == "https" or local) or parts.query:
+            raise ValueError("not an https address (http on loopback); /telegram is added to it")
+        return value.rstrip("/")
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(
+            r"[A-Za-z0-9_-]{1,256}", value.get_secret_value()
+        ):
+            raise ValueError("allowed are 1 to 256 of A-Z a-z 0-9 _ -")
+        return value
+
+    @field_validator("telegram_api_base_url", "apify_api_base_url")
+    @classmethod
+    def _base(cls, value: str | None) -> str | None:
+        return None if value is None else value.rstrip("/")
 
     @field_validator("database_url")
     @classmethod

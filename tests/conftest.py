@@ -7,6 +7,8 @@ import pytest
 
 from bot.settings import Settings
 
+NO_FEEDS = Path(__file__).with_name("fakes") / "no_feeds.json"
+"""A test never reads a live feed."""
 CI = os.environ.get("CI") == "true"
 
 
@@ -24,6 +26,7 @@ def local_settings(folder: Path, **changes: object) -> Settings:
         "port": 0,
         "database_url": f"sqlite:///{folder}/var/webscout.db",
         "sources": (),
+        "feeds_file": NO_FEEDS,
         "scout_config": "scout@1",
     }
     return Settings.model_validate(values | changes)

@@ -9,8 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from agents.discovery.duplicates import collapse
-from agents.discovery.port import Postings, Reading, Source, SourceFailed, Sources
-from agents.domain.kind import Kind
+from agents.discovery.port import Need, Postings, Reading, Source, SourceFailed, Sources
 from agents.domain.opportunity import Opportunity
 
 SAMPLE = "sample"
@@ -28,19 +27,21 @@ class Now(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceReport:
-    """What one source gave; `error` says why it gave nothing."""
+    """What one source gave; `error` says why it gave nothing, `notice` what to know of it."""
 
     source: str
     found: int
     unreadable: Mapping[str, int]
     error: str | None = None
+    notice: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discovery:
     """The postings of a run, one card each, and the account of how they were found.
 
-    found = duplicates + the cards in `opportunities`
+    found = duplicates + the cards in `opportunities`; `cached` are the sources whose postings
+    were read from the store, `cost_usd` is what the run was charged.
     """
 
     opportunities: tuple[Opportunity, ...]
@@ -48,6 +49,8 @@ class Discovery:
     duplicates: int
     sources: tuple[SourceReport, ...]
     sample: bool = False
+    cached: frozenset[str] = frozenset()
+    cost_usd: float = 0.0
 
     @property
     def unreadable(self) -> int:
@@ -76,8 +79,8 @@ class DiscoveryAgent:
     async def discover(
         self,
         specs: tuple[str, ...],
+        need: Need,
         *,
-        kinds: tuple[Kind, ...] = (),
         sample_fallback: bool = False,
         progress: Progress | None = None,
     ) -> Discovery:
@@ -86,40 +89,50 @@ class DiscoveryAgent:
         Raises AllSourcesFailed; InvalidValue for a spec that names no source. With
         `sample_fallback` the sample source stands in when the others gave nothing.
         """
-        sources = [self._sources.resolve(spec) for spec in specs]
+        named = [source for spec in specs for source in self._sources.resolve(spec, need)]
+        sources = list({id(source): source for source in named}.values())  # `feeds` and one of them
         async with asyncio.TaskGroup() as group:
             asked = [group.create_task(self._ask(source, progress)) for source in sources]
         answers = [task.result() for task in asked]
-        reports = tuple(report for report, _ in answers)
-        found = [o for _, opportunities in answers for o in opportunities]
         sample = bool(specs) and set(specs) == {SAMPLE}
-        if not found and sample_fallback and not sample:
-            report, opportunities = await self._ask(self._sources.resolve(SAMPLE), progress)
-            reports, found, sample = (*reports, report), list(opportunities), True
+        if sample_fallback and not sample and not any(r.opportunities for _, r in answers):
+            (source,) = self._sources.resolve(SAMPLE, need)
+            answers.append(await self._ask(source, progress))
+            sample = True
+        reports = tuple(report for report, _ in answers)
         if reports and all(report.error for report in reports):
             raise AllSourcesFailed("; ".join(str(report.error) for report in reports))
-        wanted = frozenset(kinds)
-        cards = await asyncio.to_thread(collapse, found, now=self._clock.now(), wanted=wanted)
-        await self._postings.keep(cards)
+        readings = [reading for _, reading in answers]
+        found = [o for reading in readings for o in reading.opportunities]
+        now, wanted = self._clock.now(), frozenset(need.kinds)
+        cards = await asyncio.to_thread(collapse, found, now=now, wanted=wanted)
+        known = {o.id for reading in readings if reading.stored for o in reading.opportunities}
+        await self._postings.keep(card for card in cards if card.id not in known)
         return Discovery(
             opportunities=tuple(cards),
             found=len(found),
             duplicates=len(found) - len(cards),
             sources=reports,
             sample=sample,
+            cached=frozenset(
+                o.source
+                for reading in readings
+                if reading.from_cache
+                for o in reading.opportunities
+            ),
+            cost_usd=sum(reading.cost_usd for reading in readings),
         )
 
-    async def _ask(
-        self, source: Source, progress: Progress | None
-    ) -> tuple[SourceReport, tuple[Opportunity, ...]]:
+    async def _ask(self, source: Source, progress: Progress | None) -> tuple[SourceReport, Reading]:
         reading, error = Reading(opportunities=()), None
+        deadline_s = source.deadline_s or self._source_deadline_s
         try:
-            async with asyncio.timeout(self._source_deadline_s):
+            async with asyncio.timeout(deadline_s):
                 reading = await source.read()
         except SourceFailed as failure:
             error = str(failure)
         except TimeoutError:
-            error = f"{source.label}: no answer within {self._source_deadline_s:g} s"
+            error = f"{source.label}: no answer within {deadline_s:g} s"
         except Exception as unexpected:
             # The source boundary: a bug in one must not cost the others' results.
             log.exception("source %s broke", source.label)
@@ -129,7 +142,8 @@ class DiscoveryAgent:
             found=len(reading.opportunities),
             unreadable=reading.unreadable,
             error=error,
+            notice=reading.notice,
         )
         if progress is not None:
             await progress(report)
-        return report, reading.opportunities
+        return report, reading

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
+from agents.domain.kind import Kind
 from agents.domain.opportunity import Opportunity
 
 
@@ -12,11 +14,31 @@ class SourceFailed(Exception):  # noqa: N818 - names the event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """What a run looks for, for the sources that can be asked for it (an actor's input)."""
+
+    query: str = ""
+    skills: tuple[str, ...] = ()
+    locations: tuple[str, ...] = ()
+    remote: bool = False
+    kinds: tuple[Kind, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What a source gave. `unreadable` counts the records that could not be used, by reason."""
+    """What a source gave. `unreadable` counts the records that could not be used, by reason.
+
+    `notice` is a line for people, such as how old the postings are. `stored` says that the store
+    has the postings already, `from_cache` that they were read from there. `cost_usd` is what this
+    reading was charged.
+    """
 
     opportunities: tuple[Opportunity, ...]
     unreadable: Mapping[str, int] = field(default_factory=dict)
+    notice: str | None = None
+    stored: bool = False
+    from_cache: bool = False
+    cost_usd: float = 0.0
 
 
 class Source(Protocol):
@@ -27,16 +49,25 @@ class Source(Protocol):
         """What people are told it is, such as `file jobs.jsonl`."""
         ...
 
+    @property
+    def deadline_s(self) -> float | None:
+        """How long it may take; None for the default of all sources."""
+        ...
+
     async def read(self) -> Reading:
         """Gather its postings; raises SourceFailed. Stops when cancelled."""
         ...
 
 
 class Sources(Protocol):
-    """Finds the source that a spec such as `file:PATH` or `sample` names."""
+    """Finds the sources that a spec such as `file:PATH`, `feeds` or `sample` names."""
 
-    def resolve(self, spec: str) -> Source:
+    def check(self, spec: str) -> None:
         """Raises InvalidValue for a spec that names no source."""
+        ...
+
+    def resolve(self, spec: str, need: Need) -> tuple[Source, ...]:
+        """The sources of the spec that can serve the need; raises InvalidValue."""
         ...
 
 
@@ -45,4 +76,49 @@ class Postings(Protocol):
 
     async def keep(self, opportunities: Iterable[Opportunity]) -> None:
         """Store them, replacing older copies of the same id."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validators:
+    """What a server said of its answer's version, to ask whether there is a newer one."""
+
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShelfState:
+    """How the last readings of a source went. `fetched_at` is None until one succeeded;
+    `failures` counts those since, `error` is the last one's reason."""
+
+    source: str
+    attempted_at: datetime
+    fetched_at: datetime | None = None
+    found: int = 0
+    unreadable: Mapping[str, int] = field(default_factory=dict)
+    failures: int = 0
+    error: str | None = None
+    validators: Validators = field(default_factory=Validators)
+
+
+class Shelf(Protocol):
+    """Where the postings that a source has now are kept between readings, by a key."""
+
+    async def state(self, key: str) -> ShelfState | None:
+        """How the last reading went, or None when there was none."""
+        ...
+
+    async def current(self, key: str) -> tuple[Opportunity, ...]:
+        """The postings of the last reading that succeeded, in its order."""
+        ...
+
+    async def replace(
+        self, key: str, state: ShelfState, opportunities: Iterable[Opportunity]
+    ) -> None:
+        """Store a reading that succeeded: from now on these postings are the current ones."""
+        ...
+
+    async def note(self, key: str, state: ShelfState) -> None:
+        """Store the state alone: of a failure, or of an answer that nothing has changed."""
         ...

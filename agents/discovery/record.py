@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from importlib.resources import files
 from urllib.parse import urlsplit
 
@@ -55,10 +54,12 @@ class Unreadable(Exception):  # noqa: N818 - names what the record is
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a record was read: the source's name and when."""
+    """Where a record was read: the source's name and when. `month_first` says how it writes
+    dates such as 03/07/2026, None that nobody knows."""
 
     source: str
     fetched_at: datetime
+    month_first: bool | None = None
 
 
 def read_record(raw: object, origin: Origin) -> Opportunity:
@@ -123,10 +124,23 @@ def _read(raw: Raw, title: str, origin: Origin) -> Opportunity:
 # --- fields -----------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1)
-def _aliases() -> dict[str, tuple[tuple[str, ...], ...]]:
+def _read_names() -> dict[str, tuple[tuple[str, ...], ...]]:
     names = json.loads(files("agents.discovery").joinpath("fields.json").read_text("utf-8"))
     return {field: tuple(tuple(n.split(".")) for n in listed) for field, listed in names.items()}
+
+
+_ALIASES = _read_names()
+FIELD_NAMES = {field: names[0][0] for field, names in _ALIASES.items()}
+"""Each field with the name that is looked at first."""
+
+
+def reach(raw: Raw, path: tuple[str, ...]) -> object:
+    """What a dotted name holds, None when there is nothing."""
+    key, *rest = path
+    value = raw.get(key)
+    for inner in rest:
+        value = value.get(inner) if isinstance(value, dict) else None
+    return value
 
 
 def _first(raw: Raw, field: str) -> object:
@@ -136,10 +150,8 @@ def _first(raw: Raw, field: str) -> object:
 
 def _values(raw: Raw, field: str) -> Iterator[object]:
     """What the field's names hold, in their order, without the empty ones."""
-    for key, *rest in _aliases()[field]:
-        value = raw.get(key)
-        for inner in rest:
-            value = value.get(inner) if isinstance(value, dict) else None
+    for path in _ALIASES[field]:
+        value = reach(raw, path)
         if value is not None and value != "" and value != []:  # noqa: PLR1714 - values unhashable
             yield _encodable(value) if isinstance(value, str) else value
 

@@ -56,8 +56,12 @@ class MatchingAgent:
         limit: int,
         weights: RankingWeights,
         dismissed: frozenset[str] = frozenset(),
+        cached: frozenset[str] = frozenset(),
     ) -> Matching:
-        """Filter and rank `opportunities`, keep the best `limit` with their scores, return them."""
+        """Filter and rank `opportunities`, keep the best `limit` with their scores, return them.
+
+        `cached` names the sources whose postings were read from the store.
+        """
         matching = await asyncio.to_thread(
             self._match,
             opportunities=opportunities,
@@ -66,6 +70,7 @@ class MatchingAgent:
             limit=limit,
             weights=weights,
             dismissed=dismissed,
+            cached=cached,
         )
         await self._scores.keep_matches(run_id, matching.matches)
         return matching
@@ -84,6 +89,7 @@ class MatchingAgent:
         limit: int,
         weights: RankingWeights,
         dismissed: frozenset[str],
+        cached: frozenset[str],
     ) -> Matching:
         now = self._clock.now()
         place = PlaceWish.of(profile)
@@ -92,7 +98,8 @@ class MatchingAgent:
         ranked = rank(sifted.kept, wish, now, weights)
         return Matching(
             matches=tuple(
-                _match_of(position, best, now) for position, best in enumerate(ranked[:limit], 1)
+                _match_of(position, best, now, from_cache=best.opportunity.source in cached)
+                for position, best in enumerate(ranked[:limit], 1)
             ),
             expired=sifted.expired,
             inactive=sifted.inactive,
@@ -102,7 +109,7 @@ class MatchingAgent:
         )
 
 
-def _match_of(position: int, best: RankedOpportunity, now: datetime) -> Match:
+def _match_of(position: int, best: RankedOpportunity, now: datetime, *, from_cache: bool) -> Match:
     opportunity = best.opportunity
     return Match(
         rank=position,
@@ -113,7 +120,7 @@ def _match_of(position: int, best: RankedOpportunity, now: datetime) -> Match:
         provenance=Provenance(
             source=opportunity.source,
             fetched_at=opportunity.fetched_at,
-            from_cache=False,
+            from_cache=from_cache,
             age_s=max(0.0, round((now - opportunity.fetched_at).total_seconds(), 3)),
         ),
         opportunity=opportunity,

@@ -1,13 +1,14 @@
 """What runs make: matches with scores, and drafts."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from agents.domain.draft import Draft, DraftMethod
 from agents.domain.match import Match, MatchMethod
-from agents.store.codec import OPPORTUNITY, PROVENANCE
+from agents.store.codec import LISTINGS, OPPORTUNITY, PROVENANCE
 from agents.store.database import Database
 from agents.store.schema import drafts, matches, opportunities
 
@@ -31,6 +32,7 @@ class OutcomeStore:
                 "reasons": list(match.reasons),
                 "cautions": list(match.cautions),
                 "provenance": PROVENANCE.dump_python(match.provenance, mode="json"),
+                "also_at": LISTINGS.dump_python(match.opportunity.also_at, mode="json"),
             }
             for match in found
         ]
@@ -65,7 +67,10 @@ class OutcomeStore:
                 reasons=tuple(row.reasons),
                 cautions=tuple(row.cautions),
                 provenance=PROVENANCE.validate_python(row.provenance),
-                opportunity=OPPORTUNITY.validate_json(row.body),
+                opportunity=replace(
+                    OPPORTUNITY.validate_json(row.body),
+                    also_at=LISTINGS.validate_python(row.also_at or ()),
+                ),
             )
             for row in rows
         ]

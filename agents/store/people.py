@@ -23,6 +23,7 @@ from agents.store.schema import (
     run_texts,
     runs,
     saved,
+    telegram_updates,
     users,
 )
 
@@ -207,6 +208,9 @@ async def _forget_rows(connection: Transaction, user_id: str) -> None:
     theirs = sa.select(runs.c.id).where(runs.c.user_id == user_id)
     for table in (drafts, matches, run_texts, run_messages):
         await connection.execute(sa.delete(table).where(table.c.run_id.in_(theirs)))
+    who = sa.select(users.c.external_id).where(users.c.id == user_id).scalar_subquery()
+    wrote = sa.update(telegram_updates).where(telegram_updates.c.sender_id == who)
+    await connection.execute(wrote.values(body=None, sender_id=None))
     for table in (saved, dismissed, profiles):
         await connection.execute(sa.delete(table).where(table.c.user_id == user_id))
     await connection.execute(sa.delete(users).where(users.c.id == user_id))

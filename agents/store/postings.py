@@ -1,6 +1,7 @@
 """Postings as their sources gave them, the newest copy of each."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 
 import sqlalchemy as sa
@@ -45,6 +46,8 @@ def _batches(left: Iterator[Opportunity]) -> Iterator[list[dict[str, object]]]:
 
 
 def _row(opportunity: Opportunity) -> dict[str, object]:
+    # The duplicates are a run's finding, kept with its matches; other runs have other sources.
+    opportunity = replace(opportunity, also_at=()) if opportunity.also_at else opportunity
     return {
         "id": opportunity.id,
         "source": opportunity.source,

@@ -64,6 +64,7 @@ users = _table(
     sa.Column("external_id", sa.String(64), nullable=False),
     sa.Column("expecting", sa.String(64)),  # the question that the user's next text answers
     sa.Column("asked", sa.Text),  # the words of the /scout that began the set-up
+    sa.Column("blocked_at", UtcDateTime),  # they blocked the bot, and have not come back
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("channel", "external_id"),
 )
@@ -97,6 +98,26 @@ opportunities = _table(
     sa.Column("active", sa.Boolean),
     sa.Column("fetched_at", UtcDateTime, nullable=False),
     sa.Column("body", sa.Text, nullable=False),  # JSON, written and read whole
+)
+
+shelves = _table(  # what was last read of a source, and how that went
+    "shelves",
+    _key("key"),  # the source's, and for an actor its input's
+    sa.Column("source", sa.String(128), nullable=False),
+    sa.Column("attempted_at", UtcDateTime, nullable=False),
+    sa.Column("fetched_at", UtcDateTime),  # None until a reading succeeded
+    sa.Column("found", sa.Integer, nullable=False),
+    sa.Column("unreadable", sa.JSON, nullable=False),  # count by reason
+    sa.Column("failures", sa.Integer, nullable=False),  # since the last success
+    sa.Column("error", sa.Text),
+    sa.Column("etag", sa.Text),
+    sa.Column("last_modified", sa.Text),
+)
+shelf_items = _table(
+    "shelf_items",
+    _key("key", sa.ForeignKey("shelves.key", ondelete="CASCADE")),
+    _key("opportunity_id", sa.ForeignKey("opportunities.id")),
+    sa.Column("position", sa.Integer, nullable=False),
 )
 
 # --- runs: the ledger (ids, counts) and the texts that can be forgotten -------------------------
@@ -144,6 +165,7 @@ matches = _table(
     sa.Column("reasons", sa.JSON(none_as_null=True)),
     sa.Column("cautions", sa.JSON(none_as_null=True)),
     sa.Column("provenance", sa.JSON, nullable=False),
+    sa.Column("also_at", sa.JSON(none_as_null=True)),  # the duplicates that this run collapsed
 )
 drafts = _table(
     "drafts",
@@ -152,6 +174,30 @@ drafts = _table(
     sa.Column("position", sa.Integer, nullable=False),  # in the order they were written
     sa.Column("method", sa.String(16), nullable=False),
     sa.Column("text", sa.Text, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+)
+
+# --- Telegram -----------------------------------------------------------------------------------
+
+telegram_updates = _table(  # an update is handled once: here before it is, without a body after
+    "telegram_updates",
+    sa.Column("bot_id", sa.BigInteger, primary_key=True),
+    sa.Column("update_id", sa.BigInteger, primary_key=True),
+    sa.Column("sender_id", sa.String(64), index=True),
+    sa.Column("body", sa.Text),  # JSON, None once it was handled
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("received_at", UtcDateTime, nullable=False, index=True),
+)
+chat_moves = _table(  # groups that became supergroups have another id
+    "chat_moves",
+    sa.Column("old_chat_id", sa.BigInteger, primary_key=True),
+    sa.Column("new_chat_id", sa.BigInteger, nullable=False),
+)
+start_links = _table(  # what t.me/BOT?start=TOKEN goes on with
+    "start_links",
+    _key("token"),
+    sa.Column("user_id", sa.String(64), _owner(), nullable=False, index=True),
+    sa.Column("words", sa.Text, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
 )
 

@@ -10,12 +10,13 @@ from functools import partial
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from telegram.error import InvalidToken, TelegramError
 
 from agents.configs import all_configs
-from agents.discovery.port import SourceFailed, Sources
+from agents.discovery.port import Need, Source, SourceFailed
 from agents.domain.errors import InvalidValue
 from agents.store.errors import StoreError
-from bot.bootstrap import build_database, build_sources
+from bot.bootstrap import Catalogue, build_catalogue_alone, build_database, telegram_username
 from bot.settings import Settings
 
 
@@ -41,17 +42,16 @@ class Wrong(Exception):  # noqa: N818 - names the finding
 
 async def doctor(settings: Settings, *, as_json: bool) -> int:
     """Check everything, print it; 1 when something that is required fails."""
-    sources = build_sources()
     checks = [
         await _timed("settings", _settings, required=True),
         await _timed("database", lambda: _database(settings), required=True),
-        await _timed("port", lambda: _port(settings), required=False),
     ]
-    for spec in settings.sources:
-        check = partial(_source, sources, spec)
-        checks.append(await _timed(f"source {spec}", check, required=True))
-    if not settings.sources:
-        checks.append(await _timed("sources", _no_source, required=False))
+    if settings.local or settings.webhook_url is not None:
+        checks.append(await _timed("port", lambda: _port(settings), required=False))
+    if settings.telegram_bot_token is not None:
+        checks.append(await _timed("telegram", lambda: _telegram(settings), required=True))
+    if checks[1].ok:  # what sources gave is kept there
+        checks += await _sources(settings)
     _print(checks, as_json=as_json)
     return 0 if all(check.ok or not check.required for check in checks) else 1
 
@@ -81,15 +81,66 @@ async def _port(settings: Settings) -> str:
     return f"{settings.host}:{settings.port} is free"
 
 
-async def _source(sources: Sources, spec: str) -> str:
+async def _telegram(settings: Settings) -> str:
     try:
-        reading = await sources.resolve(spec).read()
+        return f"answers as @{await telegram_username(settings)}"
+    except InvalidToken as error:
+        raise Wrong("the token is not known", "TELEGRAM_BOT_TOKEN: ask BotFather") from error
+    except TelegramError as error:
+        raise Wrong(str(error), "check the network and TELEGRAM_API_BASE_URL") from error
+
+
+async def _sources(settings: Settings) -> list[Check]:
+    try:
+        async with build_catalogue_alone(settings) as catalogue:
+            return await _source_checks(settings, catalogue)
     except InvalidValue as invalid:
-        raise Wrong(invalid.problem, f"SOURCES: allowed are {invalid.allowed}") from invalid
+        problem, mend = f"{invalid.field}: {invalid.problem}", f"allowed: {invalid.allowed}"
+        return [Check(name="sources", ok=False, required=True, detail=problem, mend=mend)]
+
+
+async def _source_checks(settings: Settings, catalogue: Catalogue) -> list[Check]:
+    """Each source that is named, read at once; feeds are many, and one of them may be down."""
+    checks: list[Awaitable[Check]] = []
+    if settings.apify_api_token is not None:
+        checks.append(_timed("apify account", lambda: _apify(catalogue), required=True))
+    for spec in settings.sources:
+        try:
+            sources = catalogue.resolve(spec, Need())
+        except InvalidValue as invalid:
+            wrong = Wrong(invalid.problem, f"SOURCES: allowed are {invalid.allowed}")
+            checks.append(_timed(f"source {spec}", partial(_raise, wrong), required=True))
+            continue
+        if spec == "apify":
+            continue  # running actors costs money
+        for source in sources:
+            check = partial(_source, source)
+            checks.append(_timed(f"source {source.label}", check, required=spec != "feeds"))
+    if not checks:
+        checks.append(_timed("sources", _no_source, required=False))
+    return list(await asyncio.gather(*checks))
+
+
+async def _raise(wrong: Wrong) -> str:
+    raise wrong
+
+
+async def _source(source: Source) -> str:
+    try:
+        reading = await source.read()
     except SourceFailed as failure:
-        raise Wrong(str(failure), "check SOURCES") from failure
-    unreadable = sum(reading.unreadable.values())
-    return f"{len(reading.opportunities):,} postings, {unreadable:,} unreadable"
+        raise Wrong(str(failure), "check SOURCES, FEEDS_FILE and the network") from failure
+    unreadable = ", ".join(f"{n:,} {reason}" for reason, n in reading.unreadable.items())
+    more = f"; not read: {unreadable}" if unreadable else ""
+    return f"{len(reading.opportunities):,} postings{more}"
+
+
+async def _apify(catalogue: Catalogue) -> str:
+    try:
+        credit = await catalogue.apify_credit()
+    except SourceFailed as failure:
+        raise Wrong(str(failure), "check APIFY_API_TOKEN") from failure
+    return f"{credit.used_usd:.2f} of {credit.limit_usd:.2f} USD used this month"
 
 
 async def _no_source() -> str:

@@ -110,7 +110,7 @@ def _add_scout(scout: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SPEC",
-        help="file:PATH or sample; repeatable",
+        help="file:PATH, feeds, a feed's name, apify or sample; repeatable",
     )
     add("--config", default=None, metavar="NAME", help="such as scout@1 or scout-strict@1")
     add("--json", action="store_true", help="print one JSON object")

@@ -4,47 +4,70 @@ import asyncio
 import gc
 import signal
 import sys
+from typing import Any
 
-from bot.bootstrap import build_bot
+from telegram.error import InvalidToken, TelegramError
+
+from bot.bootstrap import Running, build_bot
 from bot.settings import LOOPBACK, Settings
 from bot.web.server import PortTaken
 
-_NOT_YET = (
-    "TELEGRAM_BOT_TOKEN: this version runs in local mode only; "
-    "leave it unset, and the bot runs on a chat page"
-)
+FAILED, USAGE = 1, 2
 
 
 async def run(settings: Settings) -> int:
     """Run the bot; returns the exit code."""
-    if not settings.local:
-        return _refuse(_NOT_YET)
-    if settings.host not in LOOPBACK:
+    if settings.local and settings.host not in LOOPBACK:
         allowed = ", ".join(sorted(LOOPBACK))
-        return _refuse(
+        return _complain(
             f"HOST: the chat page has no login, so it is served on loopback only, "
-            f"not on {settings.host}; allowed: {allowed}"
+            f"not on {settings.host}; allowed: {allowed}",
+            USAGE,
         )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     try:
-        async with build_bot(settings) as address:
+        async with build_bot(settings) as running:
             # What the start made lives as long as the process: without this each full collection
             # walks through it, and the event loop stands still for 100 ms.
             gc.collect()
             gc.freeze()
-            print(f"Webscout runs in local mode. Open the chat: {address}/chat", flush=True)
+            print(_greeting(settings, running), flush=True)
             print("Ctrl-C stops it; your data stays.", flush=True)
-            await stop.wait()
+            await _until(stop, running)
             print("Stopping…", flush=True)
     except PortTaken as taken:
-        print(f"webscout: {taken}", file=sys.stderr)
-        return 1
+        return _complain(str(taken), FAILED)
+    except InvalidToken:
+        return _complain("TELEGRAM_BOT_TOKEN: Telegram does not know this token", USAGE)
+    except TelegramError as error:
+        return _complain(f"Telegram: {error}", FAILED)
     return 0
 
 
-def _refuse(message: str) -> int:
+async def _until(stop: asyncio.Event, running: Running) -> None:
+    """Until a signal; raises what made the bot unable to go on."""
+    stopped = asyncio.ensure_future(stop.wait())
+    ends: set[asyncio.Future[Any]] = {stopped, running.failed}
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if running.failed.done():
+            running.failed.result()
+    finally:
+        stopped.cancel()
+
+
+def _greeting(settings: Settings, running: Running) -> str:
+    if settings.local:
+        return f"Webscout runs in local mode. Open the chat: {running.address}/chat"
+    way = "by long polling"
+    if settings.webhook_url is not None:
+        way = f"by webhook, on {running.address}/telegram"
+    return f"Webscout runs on Telegram as @{running.username}, {way}."
+
+
+def _complain(message: str, code: int) -> int:
     print(f"webscout: {message}", file=sys.stderr)
-    return 2
+    return code

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from rich.console import Console
 
 from agents.discovery.pay_text import parse_min_pay
+from agents.discovery.port import Need
 from agents.domain.errors import InvalidValue
 from agents.domain.kind import parse_kinds
 from agents.domain.profile import Profile
@@ -24,18 +25,19 @@ from resilience.saga import Event, EventType, RunStatus
 
 _RESULT = TypeAdapter(ScoutResult)
 _NO_SOURCE = (
-    "no source is configured: name one with --source file:PATH or --source sample, or set SOURCES"
+    "no source is configured: name one with --source file:PATH, feeds or sample, or set SOURCES"
 )
 
 
 async def scout(arguments: argparse.Namespace, settings: Settings) -> int:
     """Scout once; returns the exit code."""
     request = _request(arguments, settings)
-    if not request.sources:
-        raise InvalidValue("source", _NO_SOURCE, "file:PATH, sample")
     if settings.log_level != "DEBUG":  # the terminal shows the result and one line of what failed
         logging.getLogger().setLevel(logging.CRITICAL)
     async with build_core(settings) as core:
+        # Looked up for no need in particular: which sources there are, not which can serve it.
+        if not any(core.catalogue.resolve(spec, Need()) for spec in request.sources):
+            raise InvalidValue("source", _NO_SOURCE, "file:PATH, sample, feeds, apify")
         result, interrupted = await _run(core, request)
     if arguments.json:
         print(json.dumps(_RESULT.dump_python(result, mode="json"), ensure_ascii=False, indent=2))

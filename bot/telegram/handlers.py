@@ -15,12 +15,13 @@ from telegram.ext import ContextTypes
 from agents.domain.errors import InvalidValue
 from agents.domain.run import QUERY_MAX, ScoutRequest
 from agents.draft import Drafting, NoSuchMatch
-from agents.scout import AlreadyScouting, Scout
+from agents.scout import AlreadyScouting, AlreadyStarted, Scout
 from agents.store.errors import StoreError
 from agents.store.people import PeopleStore, Person
 from agents.store.runs import RunStore
 from bot.telegram import views
 from bot.telegram.buttons import Field
+from bot.telegram.chats import Links
 from bot.telegram.profile_text import read_answer, read_line
 from bot.telegram.progress import ScoutMessages, send
 from bot.telegram.views import View
@@ -64,9 +65,18 @@ class Desk:
         return await self.people.person(self.channel, str(user.id))
 
     async def start_scout(
-        self, person: Person, chat_id: int, query: str, message_id: int | None = None
+        self,
+        person: Person,
+        chat_id: int,
+        query: str,
+        *,
+        update_id: int,
+        message_id: int | None = None,
     ) -> None:
-        """Journal and start a scout with the person's profile; says so when one is under way."""
+        """Journal and start a scout with the person's profile; says so when one is under way.
+
+        The same update starts it once, also when a restart handles the update again.
+        """
         profile = await self.people.profile(person.id)
         try:
             request = ScoutRequest(
@@ -77,14 +87,17 @@ class Desk:
                 config=self.config,
                 sample_fallback=self.sample_fallback,
             )
-            run_id = await self.scout.create(person.id, request, chat_id)
+            key = f"{self.channel}:{self.bot.id}:{update_id}"
+            run_id = await self.scout.create(person.id, request, chat_id, key=key)
         except InvalidValue as invalid:
             await self.say(chat_id, refusal(invalid, "Nothing was started."))
+            return
+        except AlreadyStarted:
             return
         except AlreadyScouting:
             await self.say(chat_id, "A scout of yours is under way. /cancel stops it.")
             return
-        await self.messages.begin(run_id, chat_id, message_id)
+        await self.messages.begin(run_id, message_id)
 
     async def say(self, chat_id: int, html: str) -> None:
         """Send a plain answer."""
@@ -114,11 +127,18 @@ class Desk:
 class Commands:
     """The commands of a person."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, links: Links) -> None:
         self._desk = desk
+        self._links = links
 
     async def start(self, update: Update, context: Context) -> None:
-        """/start: what this is, and the way to the set-up for who is new."""
+        """/start: what this is, and the way to the set-up for who is new. With a token: the words
+        that it stands for are scouted."""
+        token = _words_after_command(update)
+        words = await self._links.linked(token) if token else None
+        if words is not None:
+            await self._scout(update, words)
+            return
         person = await self._desk.person(update)
         profile = await self._desk.people.profile(person.id)
         await send(self._desk.bot, _chat_id(update), views.welcome(new=profile.empty))
@@ -150,15 +170,17 @@ class Commands:
 
     async def scout(self, update: Update, context: Context) -> None:
         """/scout [words]: start a scout; an empty profile is asked for first."""
+        await self._scout(update, " ".join(_words_after_command(update).split()))
+
+    async def _scout(self, update: Update, query: str) -> None:
         person, chat_id = await self._desk.person(update), _chat_id(update)
-        query = " ".join(_words_after_command(update).split())
         if not await self._desk.people.has_profile(person.id):
             await self._desk.people.remember_asked(person.id, query[:QUERY_MAX])
             await self._desk.say(chat_id, "First, who are you? Three short questions.")
             await self._desk.ask(person, chat_id, Field.SKILLS, setup=True)
             return
         await self._desk.people.expect(person.id, None)
-        await self._desk.start_scout(person, chat_id, query)
+        await self._desk.start_scout(person, chat_id, query, update_id=update.update_id)
 
     async def draft(self, update: Update, context: Context) -> None:
         """/draft N: an application for match N of the newest shortlist."""

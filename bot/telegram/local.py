@@ -12,8 +12,8 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, cast
+from urllib.parse import parse_qsl, urlsplit
 
-from telegram import Update
 from telegram.request import BaseRequest, RequestData
 
 from agents.store.chat_log import ChatLog, LoggedMessage
@@ -94,8 +94,11 @@ class LocalTelegram(BaseRequest):
         pool_timeout: object = None,
     ) -> tuple[int, bytes]:
         """Answer a Bot API call as Telegram's server would."""
-        name = url.rsplit("/", 1)[-1]
-        parameters = dict(request_data.parameters) if request_data else {}
+        parts = urlsplit(url)
+        name = parts.path.rsplit("/", 1)[-1]
+        parameters = dict(parse_qsl(parts.query)) | (
+            request_data.parameters if request_data else {}
+        )
         try:
             if name == "sendDocument":
                 assert request_data is not None  # noqa: S101 - a document is data
@@ -116,7 +119,8 @@ class LocalTelegram(BaseRequest):
         return True
 
     async def _set_my_commands(self, parameters: Parameters) -> object:
-        self._commands = list(parameters["commands"])
+        if parameters["scope"]["type"] == "all_private_chats":
+            self._commands = list(parameters["commands"])
         return True
 
     async def _get_updates(self, parameters: Parameters) -> object:
@@ -295,6 +299,3 @@ def _keyboard(parameters: Parameters) -> Parameters:
             if not 1 <= len(str(button.get("callback_data", "-")).encode()) <= CALLBACK_DATA_MAX:
                 raise Refused("Bad Request: BUTTON_DATA_INVALID")
     return {"reply_markup": markup}
-
-
-ALLOWED_UPDATES = [Update.MESSAGE, Update.CALLBACK_QUERY]

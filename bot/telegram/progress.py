@@ -10,7 +10,7 @@ from collections import OrderedDict
 
 from telegram import Bot, LinkPreviewOptions
 from telegram.constants import ParseMode
-from telegram.error import BadRequest, TelegramError
+from telegram.error import BadRequest, Forbidden, TelegramError
 
 from agents.domain.run import ScoutResult
 from agents.scout import Scout
@@ -22,6 +22,9 @@ from resilience.clock import Clock
 from resilience.saga import CLOSING, Event, EventType, Orchestrator, RunStatus
 
 EDIT_EVERY_S = 1.5
+PLACEHOLDER_WITHIN_S = 1.0
+ANSWER_AGAIN_S = (5.0, 30.0, 120.0, 600.0)
+"""The pauses before an answer that Telegram did not take is tried again; then the next start."""
 _LINES_MAX = 8
 
 log = logging.getLogger(__name__)
@@ -85,19 +88,11 @@ class ScoutMessages:
             follower.cancel()
         await asyncio.gather(*self._followers, return_exceptions=True)
 
-    async def begin(self, run_id: str, chat_id: int, message_id: int | None = None) -> None:
-        """Send the placeholder (or take over a message), journal it, start the run."""
-        try:
-            if message_id is None:
-                message_id = await send(self._bot, chat_id, views.scouting(()))
-                await self._runs.keep_message(run_id, message_id)
-            else:
-                await self._runs.keep_message(run_id, message_id)
-                await show(self._bot, chat_id, message_id, views.scouting(()))
-        except TelegramError as error:
-            # The run is journaled, so it runs; its answer is sent when it ends.
-            log.warning("the placeholder of run %s was not shown: %s", run_id, error)
-        await self._follow(run_id)
+    async def begin(self, run_id: str, message_id: int | None = None) -> None:
+        """Start the journaled run, and a message for it or the one given, in the background."""
+        if message_id is not None:
+            await self._runs.keep_message(run_id, message_id)
+        self._follow(run_id)
 
     async def recover(self, channels: tuple[str, ...]) -> None:
         """After a restart: answer the runs that ended unanswered, take up the others."""
@@ -105,29 +100,36 @@ class ScoutMessages:
             await self._answer(run_id)
         for run_id in await self._runs.unfinished(channels):
             log.info("taking up run %s after a restart", run_id)
-            try:
-                await self._take_up(run_id)
-            except Exception:
-                # The run's boundary: one that can't be taken up must not stop the start.
-                log.exception("run %s can't be taken up", run_id)
+            self._follow(run_id)
 
-    async def _take_up(self, run_id: str) -> None:
-        message = await self._runs.message(run_id)
-        if message is not None and message.message_id is None:
-            sent = await send(self._bot, message.chat_id, views.scouting(()))
-            await self._runs.keep_message(run_id, sent)
-        await self._follow(run_id)
-
-    async def _follow(self, run_id: str) -> None:
+    def _follow(self, run_id: str) -> None:
         self._changed[run_id] = asyncio.Event()
         self._lines[run_id] = []
-        await self._scout.launch(run_id)
         follower = asyncio.create_task(self._edit_until_ended(run_id), name=f"follow:{run_id}")
         self._followers.add(follower)
         follower.add_done_callback(self._left)
 
     async def _edit_until_ended(self, run_id: str) -> None:
-        """Show progress at most every EDIT_EVERY_S, the newest only, then the answer."""
+        """The placeholder, progress while it runs, then the answer."""
+        placeholder = asyncio.ensure_future(self._show_placeholder(run_id))
+        try:
+            # The message's id is journaled before the work begins, unless Telegram makes us wait.
+            await asyncio.wait({placeholder}, timeout=PLACEHOLDER_WITHIN_S)
+            await self._scout.launch(run_id)
+            await placeholder
+            await self._show_progress_of(run_id)
+        finally:
+            placeholder.cancel()
+            self._changed.pop(run_id, None)
+            self._lines.pop(run_id, None)
+        for pause_s in ANSWER_AGAIN_S:
+            if await self._answer(run_id):
+                return
+            await self._clock.sleep(pause_s)
+        await self._answer(run_id)
+
+    async def _show_progress_of(self, run_id: str) -> None:
+        """Until the run ends: progress at most every EDIT_EVERY_S, the newest only."""
         waiting = asyncio.ensure_future(self._scout.wait(run_id))
         try:
             while not waiting.done():
@@ -144,9 +146,20 @@ class ScoutMessages:
             await waiting
         finally:
             waiting.cancel()
-            self._changed.pop(run_id, None)
-            self._lines.pop(run_id, None)
-        await self._answer(run_id)
+
+    async def _show_placeholder(self, run_id: str) -> None:
+        message, view = await self._runs.message(run_id), views.scouting(())
+        if message is None:
+            return  # not answered in a chat, or forgotten
+        try:
+            if message.message_id is None:
+                sent = await send(self._bot, message.chat_id, view)
+                await self._runs.keep_message(run_id, sent)
+            else:
+                await show(self._bot, message.chat_id, message.message_id, view)
+        except (TelegramError, StoreError) as error:
+            # The run is journaled, so it runs; its answer is sent when it ends.
+            log.warning("the placeholder of run %s was not shown: %s", run_id, error)
 
     async def _show_progress(self, run_id: str) -> None:
         message = await self._runs.message(run_id)
@@ -159,11 +172,12 @@ class ScoutMessages:
         except (TelegramError, StoreError) as error:
             log.warning("progress of run %s was not shown: %s", run_id, error)
 
-    async def _answer(self, run_id: str) -> None:
-        """Put what the run came to into its message, and journal that it stands there."""
+    async def _answer(self, run_id: str) -> bool:
+        """Put what the run came to into its message, and journal that it stands there; False when
+        that failed in a way that may pass."""
         message = await self._runs.message(run_id)
         if message is None:
-            return  # forgotten meanwhile
+            return True  # forgotten meanwhile
         view = result_view(await self._scout.result(run_id))
         try:
             if message.message_id is None:
@@ -172,8 +186,12 @@ class ScoutMessages:
             else:
                 await self._replace(run_id, message.chat_id, message.message_id, view)
             await self._runs.mark_answered(run_id)
+        except Forbidden:
+            log.info("run %s is not answered: they blocked the bot", run_id)
         except (TelegramError, StoreError) as error:
-            log.warning("run %s is not answered yet, the next start does it: %s", run_id, error)
+            log.warning("run %s is not answered yet: %s", run_id, error)
+            return False
+        return True
 
     async def _replace(self, run_id: str, chat_id: int, message_id: int, view: View) -> None:
         try:

@@ -6,9 +6,6 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from bot.telegram.local import LocalTelegram
-from bot.web.chat import add_chat
-
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 BODY_BYTES_MAX = 64 * 1024
@@ -28,12 +25,20 @@ class PortTaken(Exception):  # noqa: N818 - names the situation
     """The address can't be listened on; the message says why and what to do."""
 
 
+def private_application() -> web.Application:
+    """An application for the browser of this machine's person: foreign Hosts and Origins are
+    refused."""
+    return web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_answers, _own_hosts_only])
+
+
+def public_application(body_bytes_max: int) -> web.Application:
+    """An application that others reach under whatever name leads here."""
+    return web.Application(client_max_size=body_bytes_max, middlewares=[_answers])
+
+
 @asynccontextmanager
-async def serve_chat(telegram: LocalTelegram, host: str, port: int) -> AsyncIterator[str]:
-    """Serve the chat page on loopback; gives the address of the server."""
-    application = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_guard])
-    add_chat(application, telegram)
-    application.router.add_get("/", _to_chat)
+async def serve(application: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    """Serve the application; gives the address of the server."""
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=_GRACE_S)
     await runner.setup()
     try:
@@ -50,16 +55,20 @@ async def serve_chat(telegram: LocalTelegram, host: str, port: int) -> AsyncIter
 
 
 @web.middleware
-async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse foreign Hosts and Origins (a web page elsewhere must not talk to this one), answer
-    errors as problem+json, and set the headers that keep the page to itself."""
+async def _own_hosts_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse foreign Hosts and Origins: a web page elsewhere must not talk to this one."""
     allowed = _own_hosts(request)
     if request.host not in allowed:
-        response = problem(403, "foreign-host", f"Host {request.host[:80]!r} is not this server")
-    elif (origin := request.headers.get("Origin")) and origin.partition("://")[2] not in allowed:
-        response = problem(403, "foreign-origin", f"Origin {origin[:80]!r} is not this server")
-    else:
-        response = await _answer(request, handler)
+        return problem(403, "foreign-host", f"Host {request.host[:80]!r} is not this server")
+    if (origin := request.headers.get("Origin")) and origin.partition("://")[2] not in allowed:
+        return problem(403, "foreign-origin", f"Origin {origin[:80]!r} is not this server")
+    return await handler(request)
+
+
+@web.middleware
+async def _answers(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer errors as problem+json, and set the headers that keep a page to itself."""
+    response = await _answer(request, handler)
     if not response.prepared:
         response.headers.update(_HEADERS)
     return response
@@ -71,7 +80,7 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPRedirection:
         raise
     except web.HTTPRequestEntityTooLarge:
-        return problem(413, "body-too-large", f"at most {BODY_BYTES_MAX:,} bytes are read")
+        return problem(413, "body-too-large", "the body is longer than is read")
     except web.HTTPException as error:
         return problem(error.status, error.reason.lower().replace(" ", "-"), error.reason)
     except ConnectionError:
@@ -94,7 +103,3 @@ def _own_hosts(request: web.Request) -> set[str]:
     port = socket[1] if socket else 0
     names = ("127.0.0.1", "localhost", "[::1]")
     return {f"{name}:{port}" for name in names} | (set(names) if port == 80 else set())
-
-
-async def _to_chat(_request: web.Request) -> web.StreamResponse:
-    raise web.HTTPFound("/chat")

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+NO_FEEDS = Path(__file__).parents[1] / "fakes/no_feeds.json"
 ROOT = Path(__file__).parents[2]
 _ADDRESS = "Open the chat: "
 
@@ -36,7 +37,8 @@ class Program:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "bot",
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PORT": "0", **environment},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PORT": "0", "FEEDS_FILE": str(NO_FEEDS),
+                 **environment},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip

@@ -3,10 +3,8 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from agents.discovery.port import Reading, Source, SourceFailed
-from agents.discovery.sources.catalogue import Catalogue
+from agents.discovery.port import Need, Reading, Source, SourceFailed, Sources
 from agents.domain.opportunity import Opportunity
-from resilience.clock import SystemClock
 
 
 @dataclass
@@ -15,6 +13,7 @@ class HeldSource:
 
     opportunities: tuple[Opportunity, ...] = ()
     label: str = "held"
+    deadline_s: float | None = None
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     stopped: int = 0
@@ -34,6 +33,7 @@ class FailingSource:
     """Never gives anything."""
 
     label = "failing"
+    deadline_s: float | None = None
 
     async def read(self) -> Reading:
         """Fail, as a source does."""
@@ -42,11 +42,22 @@ class FailingSource:
 
 @dataclass
 class TestSources:
-    """The real catalogue, with some specs answered by the test's own sources."""
+    """The real sources, with some specs answered by the test's own; a bot's `Fakes.sources`."""
 
     __test__ = False
     own: dict[str, Source]
+    real: Sources | None = None
 
-    def resolve(self, spec: str) -> Source:
-        """The test's source for the spec, else the real one."""
-        return self.own.get(spec) or Catalogue(SystemClock().now).resolve(spec)
+    def __call__(self, real: Sources) -> Sources:
+        """Stand before the real ones."""
+        self.real = real
+        return self
+
+    def check(self, spec: str) -> None:
+        """Refuse what neither the test nor the product has."""
+        self.resolve(spec, Need())
+
+    def resolve(self, spec: str, need: Need) -> tuple[Source, ...]:
+        """The test's source for the spec, else the real ones."""
+        assert self.real is not None
+        return (self.own[spec],) if spec in self.own else self.real.resolve(spec, need)

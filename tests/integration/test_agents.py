@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from agents.configs import find_config
+from agents.discovery.port import Need
 from agents.domain.kind import Kind
 from agents.domain.profile import Profile
 from agents.domain.run import ScoutRequest
@@ -39,7 +40,7 @@ async def test_discovery_into_matching_into_action(tmp_path: Path, source: str) 
     """Each agent works on the other's output, without the saga."""
     async with build_core(local_settings(tmp_path)) as core:
         run_id = await run_of(core, source)
-        discovery = await core.discovery.discover((source,))
+        discovery = await core.discovery.discover((source,), Need())
         assert discovery.found == 3
         matching = await core.matching.match(
             run_id,

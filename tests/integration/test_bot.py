@@ -26,8 +26,8 @@ async def bot(
 ) -> AsyncIterator[ChatClient]:
     """A running bot and a person at its chat."""
     async with (
-        build_bot(local_settings(folder, **settings), fakes) as address,
-        ChatClient(address) as chat,
+        build_bot(local_settings(folder, **settings), fakes) as running,
+        ChatClient(running.address or "") as chat,
     ):
         yield chat
 
@@ -174,7 +174,7 @@ async def test_save_keeps_and_remove_forgets(chat: ChatClient) -> None:
         lambda c: next((m for m in c.bot_messages() if "★" in m["text"]), None)
     )
     await chat.tap("Save", shortlist)
-    await chat.until(lambda c: any("Saved already" in toast for toast in c.toasts))
+    await chat.until(lambda c: c.toasts.count("Saving…") == 2)
     saved = await chat.ask("/saved")
     assert saved["text"].startswith("Saved\n\n1. ")
     await chat.tap("Remove 1", saved)
@@ -436,7 +436,12 @@ async def test_a_button_from_elsewhere_does_nothing(tmp_path: Path, data: str) -
     put_button(tmp_path, message["message_id"], data)
     async with bot(tmp_path) as chat:
         await chat.tap_data(message["message_id"], data)
-        await chat.until(lambda c: any("older message" in toast for toast in c.toasts))
+        await chat.until(
+            lambda c: any(
+                "older message" in text
+                for text in (*c.toasts, *(m["text"] for m in c.bot_messages()))
+            )
+        )
 
 
 def put_button(folder: Path, message_id: int, data: str) -> None:

@@ -15,6 +15,7 @@ import jsonschema
 import pytest
 
 from bot.cli.main import main
+from tests.conftest import NO_FEEDS
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -38,6 +39,7 @@ def webscout(
     monkeypatch.chdir(tmp_path)
     for name in ("SOURCES", "DATABASE_URL", "TELEGRAM_BOT_TOKEN", "SCOUT_CONFIG", "HOST", "PORT"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("FEEDS_FILE", str(NO_FEEDS))
 
     def run(*argv: str, **environment: str) -> tuple[int, str, str]:
         for name, value in environment.items():
@@ -253,7 +255,7 @@ def test_migrate_says_what_it_did(webscout: Run) -> None:
     ("settings", "words"),
     [
         ({"HOST": "0.0.0.0"}, "loopback only"),
-        ({"TELEGRAM_BOT_TOKEN": "1:x"}, "TELEGRAM_BOT_TOKEN"),
+        ({"TELEGRAM_BOT_TOKEN": "rubbish"}, "TELEGRAM_BOT_TOKEN"),
     ],
 )
 def test_the_bot_refuses_what_it_can_not_serve(

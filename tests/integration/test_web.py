@@ -16,8 +16,9 @@ from tests.conftest import local_settings
 @pytest.fixture
 async def address(tmp_path: Path) -> AsyncIterator[str]:
     """A running bot's address."""
-    async with build_bot(local_settings(tmp_path)) as address:
-        yield address
+    async with build_bot(local_settings(tmp_path)) as running:
+        assert running.address is not None
+        yield running.address
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.discovery.agent import AllSourcesFailed, Discovery, DiscoveryAgent, SourceReport
-from agents.discovery.port import Reading, Source, SourceFailed
+from agents.discovery.port import Need, Reading, Source, SourceFailed
 from agents.domain.errors import InvalidValue
 from agents.domain.kind import Kind
 from agents.domain.opportunity import Opportunity
 from tests.fakes.clock import FixedClock
 from tests.fakes.opportunities import opportunity
 
-A, B, C = (opportunity(id=name) for name in "abc")
+A, B, C = (opportunity(id=name, title=f"Engineer {name}") for name in "abc")
 
 
 @dataclass
@@ -30,6 +30,7 @@ class FakeSource:
     silent: bool = False
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: bool = False
+    deadline_s: float | None = None
 
     async def read(self) -> Reading:
         """As the test wants it."""
@@ -51,11 +52,15 @@ class FakeSources:
     def __init__(self, *sources: FakeSource) -> None:
         self._sources = {source.label: source for source in sources}
 
-    def resolve(self, spec: str) -> Source:
+    def check(self, spec: str) -> None:
+        """Refuse other labels."""
+        self.resolve(spec, Need())
+
+    def resolve(self, spec: str, need: Need) -> tuple[Source, ...]:
         """The source of that label."""
         if spec not in self._sources:
             raise InvalidValue("source", f"unknown source {spec!r}", ", ".join(self._sources))
-        return self._sources[spec]
+        return (self._sources[spec],)
 
 
 class MemoryPostings:
@@ -79,7 +84,8 @@ class Room:
 
     async def discover(self, *specs: str, **options: object) -> Discovery:
         """Discover, and note the progress told."""
-        return await self.agent.discover(specs, progress=self.note, **options)  # type: ignore[arg-type]
+        need = Need(kinds=options.pop("kinds", ()))  # type: ignore[arg-type]
+        return await self.agent.discover(specs, need, progress=self.note, **options)  # type: ignore[arg-type]
 
     async def note(self, report: SourceReport) -> None:
         """Remember what progress says."""
@@ -127,7 +133,7 @@ async def test_progress_is_told_once_a_source() -> None:
 async def test_nobody_has_to_listen() -> None:
     """Progress is optional."""
     here = room(FakeSource("one", (A,)))
-    assert (await here.agent.discover(("one",))).found == 1
+    assert (await here.agent.discover(("one",), Need())).found == 1
 
 
 async def test_duplicates_become_one_card() -> None:
@@ -249,7 +255,7 @@ async def test_failing_samples_fail_with_the_others() -> None:
 async def test_the_account_adds_up(sources: list[list[int]]) -> None:
     """Whatever the sources give: found = duplicates + cards = the sum of the reports."""
     fakes = [
-        FakeSource(f"source {number}", tuple(opportunity(id=str(n)) for n in numbers))
+        FakeSource(f"source {number}", tuple(opportunity(id=str(n), title=f"Engineer {n}") for n in numbers))
         for number, numbers in enumerate(sources)
     ]
     found = await room(*fakes).discover(*(fake.label for fake in fakes))

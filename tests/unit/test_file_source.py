@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from agents.discovery.port import Reading, SourceFailed
+from agents.discovery.port import Need, Reading, SourceFailed
+from agents.discovery.shared_work import SharedWork
 from agents.discovery.sources.catalogue import Catalogue
 from agents.discovery.sources.file import FILE_BYTES_MAX, RECORDS_MAX, FileSource
 from agents.domain.errors import InvalidValue
 from resilience.clock import SystemClock
+from tests.fakes.clock import FixedClock
+from tests.fakes.shelf import MemoryShelf
 
 NOW = SystemClock().now
 
@@ -260,15 +263,23 @@ async def test_reading_can_be_cancelled(tmp_path: Path) -> None:
         await reading
 
 
+def catalogue() -> Catalogue:
+    """The sources that need no network."""
+    return Catalogue(clock=FixedClock(), shelf=MemoryShelf(), work=SharedWork())
+
+
 # --- specs ------------------------------------------------------------------------------------
 
 
 def test_a_spec_names_a_source(tmp_path: Path) -> None:
     """`file:PATH` is a file, also with a colon in its name; `sample` the shipped postings."""
-    catalogue = Catalogue(NOW)
-    assert catalogue.resolve(f"file:{tmp_path}/jobs:2.jsonl").label == "file jobs:2.jsonl"
-    assert catalogue.resolve("file:~/jobs.jsonl").label == "file jobs.jsonl"
-    assert catalogue.resolve("sample").label == "sample"
+    for spec, label in (
+        (f"file:{tmp_path}/jobs:2.jsonl", "file jobs:2.jsonl"),
+        ("file:~/jobs.jsonl", "file jobs.jsonl"),
+        ("sample", "sample"),
+    ):
+        (source,) = catalogue().resolve(spec, Need())
+        assert source.label == label
 
 
 @pytest.mark.parametrize(
@@ -277,4 +288,4 @@ def test_a_spec_names_a_source(tmp_path: Path) -> None:
 def test_an_unknown_spec_is_refused_with_those_that_exist(spec: str) -> None:
     """The error says what a source can be."""
     with pytest.raises(InvalidValue, match="file:PATH"):
-        Catalogue(NOW).resolve(spec)
+        catalogue().check(spec)

@@ -1,28 +1,114 @@
-"""Which source a spec names."""
+"""Which sources a spec names."""
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from agents.discovery.port import Source
+from agents.discovery.port import Need, Shelf, Source, SourceFailed
+from agents.discovery.shared_work import SharedWork
+from agents.discovery.sources.actor import ActorFetcher
+from agents.discovery.sources.actor_list import Actor, fill
+from agents.discovery.sources.apify_runs import ApifyRuns, Credit
+from agents.discovery.sources.feed import FeedFetcher
+from agents.discovery.sources.feed_list import Feed
 from agents.discovery.sources.file import FileSource
+from agents.discovery.sources.http import HttpReader
 from agents.discovery.sources.sample import SampleSource
+from agents.discovery.stored import Now, Refreshed, StoredSource
 from agents.domain.errors import InvalidValue
+from resilience.bucket import TokenBucket
 
-ALLOWED = "file:PATH (JSONL, a JSON array or CSV), sample"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apify:
+    """What running actors needs; `run_usd` is what one scout may spend on them in all."""
+
+    actors: tuple[Actor, ...]
+    runs: ApifyRuns
+    starts: TokenBucket
+    run_usd: float
 
 
 class Catalogue:
-    """The sources that exist, by spec; `now` dates what they read."""
+    """The sources that exist, by spec."""
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
-        self._now = now
+    def __init__(
+        self,
+        *,
+        clock: Now,
+        shelf: Shelf,
+        work: SharedWork[Refreshed],
+        feeds: Sequence[Feed] = (),
+        http: HttpReader | None = None,
+        apify: Apify | None = None,
+    ) -> None:
+        self._clock = clock
+        self._shelf = shelf
+        self._work = work
+        self._apify = apify
+        self._kinds = {feed.name: frozenset(feed.kinds) for feed in feeds}
+        self.feeds: Mapping[str, StoredSource] = {
+            feed.name: self._stored(FeedFetcher(feed, http, clock.now))
+            for feed in feeds
+            if http is not None
+        }
 
-    def resolve(self, spec: str) -> Source:
-        """The source that `spec` names; raises InvalidValue."""
+    def check(self, spec: str) -> None:
+        """Raises InvalidValue for a spec that names no source."""
+        self.resolve(spec, Need())
+
+    def resolve(self, spec: str, need: Need) -> tuple[Source, ...]:
+        """The sources of the spec that can have what is needed; raises InvalidValue."""
         scheme, _, rest = spec.partition(":")
         if spec == "sample":
-            return SampleSource(self._now)
+            return (SampleSource(self._clock.now),)
+        if spec == "feeds":
+            return tuple(s for name, s in self.feeds.items() if self._serves(name, need))
+        if spec == "apify":
+            return self._actors(need)
+        if spec in self.feeds:
+            return (self.feeds[spec],)
         if scheme == "file" and rest:
-            return FileSource(Path(rest).expanduser(), self._now)
-        raise InvalidValue("source", f"unknown source {spec[:80]!r}", ALLOWED)
+            return (FileSource(Path(rest).expanduser(), self._clock.now),)
+        raise InvalidValue("source", f"unknown source {spec[:80]!r}", self._allowed())
+
+    async def apify_credit(self) -> Credit:
+        """What the Apify account has used this month; raises SourceFailed."""
+        if self._apify is None:
+            raise SourceFailed("apify: no APIFY_API_TOKEN")
+        return await self._apify.runs.credit()
+
+    def _serves(self, name: str, need: Need) -> bool:
+        kinds = self._kinds[name]
+        return not kinds or not need.kinds or bool(kinds & set(need.kinds))
+
+    def _actors(self, need: Need) -> tuple[Source, ...]:
+        apify = self._apify
+        if apify is None:
+            raise InvalidValue("source", "apify needs APIFY_API_TOKEN", self._allowed())
+        asked = [(a, template) for a in apify.actors for template in a.inputs_for(need)]
+        share = apify.run_usd / max(1, len(asked))
+        year = self._clock.now().year
+        return tuple(
+            self._stored(
+                ActorFetcher(
+                    actor=actor,
+                    run_input=fill(template, need, year=year, items_max=actor.items_max),
+                    layout=actor.layout(template),
+                    charge_max_usd=round(min(actor.charge_max_usd, share), 4),
+                    runs=apify.runs,
+                    starts=apify.starts,
+                    now=self._clock.now,
+                )
+            )
+            for actor, template in asked
+        )
+
+    def _stored(self, fetcher: FeedFetcher | ActorFetcher) -> StoredSource:
+        return StoredSource(fetcher, self._shelf, self._clock, self._work)
+
+    def _allowed(self) -> str:
+        feeds = ", ".join(self.feeds)
+        also = f", feeds, or one of them: {feeds}" if feeds else ""
+        apify = ", apify" if self._apify is not None else ""
+        return f"file:PATH (JSONL, a JSON array or CSV), sample{apify}{also}"

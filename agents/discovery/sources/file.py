@@ -23,6 +23,8 @@ _BROKEN = object()
 class FileSource:
     """One file. A record that can't be read is counted, the rest is used."""
 
+    deadline_s = None
+
     def __init__(self, path: Path, now: Callable[[], datetime]) -> None:
         self._path = path
         self._now = now

@@ -14,6 +14,7 @@ class SampleSource:
     """The shipped sample postings; their dates are counted from today."""
 
     label = "sample"
+    deadline_s = None
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now

@@ -1,0 +1,69 @@
+"""An Apify actor's input as a source: one run serves all who need the same."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+from agents.discovery.layout import Layout
+from agents.discovery.port import SourceFailed, Validators
+from agents.discovery.record import Origin
+from agents.discovery.sources.actor_list import Actor, input_key
+from agents.discovery.sources.apify_runs import ApifyRuns, RunLimits
+from agents.discovery.sources.feed import read_all
+from agents.discovery.stored import Fetched
+from resilience.bucket import TokenBucket
+
+_SLACK_S = 50.0
+"""What starting a run and reading its results may take beside the run itself."""
+
+
+class ActorFetcher:
+    """Implements Fetcher over Apify."""
+
+    pause_s = 30.0  # a run that failed is not paid for again at once
+
+    def __init__(
+        self,
+        *,
+        actor: Actor,
+        run_input: dict[str, object],
+        layout: Layout,
+        charge_max_usd: float,
+        runs: ApifyRuns,
+        starts: TokenBucket,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._actor = actor
+        self._input = run_input
+        self._layout = layout
+        self._charge_max_usd = charge_max_usd
+        self._runs = runs
+        self._starts = starts
+        self._now = now
+        self.label = f"apify:{actor.actor}"
+        self.key = input_key(actor.actor, run_input)
+        self.period_s = actor.period_s
+        self.deadline_s: float | None = actor.timeout_s + _SLACK_S
+
+    async def fetch(self, _known: Validators) -> Fetched | None:
+        """Run the actor and read what it found; raises SourceFailed."""
+        wait_s = self._starts.take("apify")
+        if wait_s:
+            raise SourceFailed(
+                f"{self.label}: too many Apify runs this minute, wait {wait_s:.0f} s"
+            )
+        limits = RunLimits(
+            timeout_s=self._actor.timeout_s,
+            memory_mbytes=self._actor.memory_mbytes,
+            items_max=self._actor.items_max,
+            charge_max_usd=self._charge_max_usd,
+        )
+        result = await self._runs.run(self._actor.actor, self._input, limits)
+        origin = Origin(source=self.label, fetched_at=self._now())
+        found, unreadable = await asyncio.to_thread(read_all, result.items, origin, self._layout)
+        if unreadable and not found:
+            raise SourceFailed(f"{self.label}: none of its {len(result.items)} items can be read")
+        cut = f"{self.label}: this is a part of what it found" if result.truncated else None
+        return Fetched(
+            opportunities=found, unreadable=unreadable, notice=cut, cost_usd=result.cost_usd
+        )

@@ -1,0 +1,140 @@
+"""A feed: JSON over HTTP, one or several pages, read into postings."""
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from yarl import URL
+
+from agents.discovery.layout import Layout
+from agents.discovery.port import SourceFailed, Validators
+from agents.discovery.record import Origin, Unreadable, reach, read_record
+from agents.discovery.sources.feed_list import Feed
+from agents.discovery.sources.hn import hiring_records, newest_thread
+from agents.discovery.sources.http import HttpReader, JsonRequest
+from agents.discovery.stored import Fetched
+from agents.domain.opportunity import Opportunity
+
+RECORDS_MAX = 20_000
+
+
+class FeedFetcher:
+    """Implements Fetcher over HTTP."""
+
+    def __init__(self, feed: Feed, http: HttpReader, now: Callable[[], datetime]) -> None:
+        self._feed = feed
+        self._http = http
+        self._now = now
+        self.label = feed.name
+        self.period_s = feed.period_s
+        self.pause_s = feed.pause_s
+        self.deadline_s: float | None = None
+        # The address is part of it: another server has other postings.
+        digest = hashlib.sha256(feed.url.encode()).hexdigest()[:12]
+        self.key = f"{feed.name[:48]}#{digest}"
+
+    async def fetch(self, known: Validators) -> Fetched | None:
+        """Fetch every page; None when the first has not changed."""
+        feed = self._feed
+        first = JsonRequest(url=str(self._page_url(0)), method=feed.method, body=feed.body)
+        answer = await self._http.read(feed.name, first, known)
+        if answer is None:
+            return None
+        if feed.format == "hn":
+            records, notice = await self._hn_records(answer.value), None
+        else:
+            records, notice = await self._all_pages(answer.value)
+        origin = Origin(source=feed.name, fetched_at=self._now(), month_first=feed.month_first)
+        found, unreadable = await asyncio.to_thread(
+            read_all, records[:RECORDS_MAX], origin, feed.layout()
+        )
+        if unreadable and not found:
+            reasons = ", ".join(f"{n} {reason}" for reason, n in unreadable.items())
+            raise SourceFailed(
+                f"{feed.name}: none of its {len(records):,} records can be read ({reasons})"
+            )
+        return Fetched(
+            opportunities=found,
+            unreadable=unreadable,
+            validators=answer.validators,
+            notice=notice,
+        )
+
+    async def _all_pages(self, value: object) -> tuple[list[object], str | None]:
+        """The records of all pages. When a later page fails, those before it count."""
+        feed = self._feed
+        records = self._records(value)[feed.skip :]
+        for page in range(1, feed.pages.pages_max):
+            url = self._next_url(value, page)
+            if url is None or not records:
+                break
+            try:
+                answer = await self._http.read(feed.name, JsonRequest(url=str(url)))
+                value = answer.value if answer else None
+                more = self._records(value)
+            except SourceFailed as failure:
+                return records, f"{failure}; {page} of its pages were read"
+            if not more:
+                break
+            records += more
+        return records, None
+
+    def _records(self, value: object) -> list[object]:
+        """The list of records in an answer; raises SourceFailed when it isn't where it was."""
+        path = self._feed.records
+        held = reach(value, tuple(path.split("."))) if path and isinstance(value, dict) else value
+        if path and not isinstance(value, dict):
+            held = None
+        if not isinstance(held, list):
+            where = f"a list at {path!r}" if path else "a list"
+            raise SourceFailed(f"{self._feed.name}: its layout has changed (no {where})")
+        return held
+
+    def _page_url(self, page: int) -> URL:
+        url, pages = URL(self._feed.url), self._feed.pages
+        if pages.parameter is None or page == 0:
+            return url
+        return url.update_query({pages.parameter: str(pages.first + page)})
+
+    def _next_url(self, value: object, page: int) -> URL | None:
+        """The next page's address; a link to another server is not followed."""
+        pages = self._feed.pages
+        if pages.parameter is not None:
+            return self._page_url(page)
+        link = (
+            reach(value, tuple(pages.next.split(".")))
+            if pages.next and isinstance(value, dict)
+            else None
+        )
+        if not isinstance(link, str):
+            return None
+        url, own = URL(link), URL(self._feed.url)
+        return url if (url.scheme, url.host, url.port) == (own.scheme, own.host, own.port) else None
+
+    async def _hn_records(self, value: object) -> list[object]:
+        feed = self._feed
+        thread = newest_thread(value)
+        if thread is None or feed.item_url is None:
+            raise SourceFailed(f"{feed.name}: its layout has changed (no thread found)")
+        request = JsonRequest(url=feed.item_url.replace("{id}", thread))
+        answer = await self._http.read(feed.name, request)
+        records = await asyncio.to_thread(hiring_records, answer.value if answer else None)
+        if records is None:
+            raise SourceFailed(f"{feed.name}: its layout has changed (no comments)")
+        return records
+
+
+def read_all(
+    records: Iterable[object], origin: Origin, layout: Layout
+) -> tuple[tuple[Opportunity, ...], dict[str, int]]:
+    """The postings in the records, and how many could not be read, by reason."""
+    found: list[Opportunity] = []
+    unreadable: Counter[str] = Counter()
+    for raw in records:
+        try:
+            found.append(read_record(layout.apply(raw), origin))
+        except Unreadable as reason:
+            unreadable[str(reason)] += 1
+    return tuple(found), dict(unreadable)

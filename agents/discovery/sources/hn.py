@@ -1,0 +1,117 @@
+"""Hacker News' monthly "Who is hiring?": comments, by custom headed
+`Company | Role | Place | REMOTE | Pay`, in any order after the company."""
+
+import html
+import re
+
+from agents.discovery.pay_text import read_pay
+from agents.domain.kind import Kind
+from agents.domain.place import parse_location
+
+_HIRING = re.compile(r"who is hiring", re.IGNORECASE)
+_TAG = re.compile(r"<[^<>]*>")
+_LINK = re.compile(r"https?://\S+")
+_ROLE = re.compile(
+    r"\b(?:engineer(?:s|ing)?|developers?|devs?|programmers?|designers?|scientists?|managers?"
+    r"|analysts?|architects?|researchers?|leads?|director|head of|sre|devops|full[- ]?stack"
+    r"|front[- ]?end|back[- ]?end|founding|cto|interns?|internship|writers?|marketer|sales|"
+    r"recruiter|consultants?|administrator|support|product|data|ml|ai|qa|tester|security)\b",
+    re.IGNORECASE,
+)
+_EMPLOYMENT = re.compile(
+    r"^(?:full[- ]?time|part[- ]?time|contract(?:or)?|permanent|interns?(?:hips?)?|visa.*|equity.*|"
+    r"no visa.*|ft|pt)(?:\s*[/,&+]\s*.*)?$",
+    re.IGNORECASE,
+)
+_WORKPLACE = re.compile(r"\b(?:remote|on-?site|hybrid|in[- ]?(?:office|person))\b", re.IGNORECASE)
+_BATCH = re.compile(r"\s*\((?:YC\s*[SWFX]?'?\d\d[^)]*|https?:[^)]*)\)|\s*\(\s*\)", re.IGNORECASE)
+
+Record = dict[str, object]
+
+
+def newest_thread(answer: object) -> str | None:
+    """The id of the newest "Who is hiring?" story in a search's answer."""
+    hits = answer.get("hits") if isinstance(answer, dict) else None
+    for hit in hits if isinstance(hits, list) else ():
+        if isinstance(hit, dict) and _HIRING.search(str(hit.get("title"))):
+            identifier = str(hit.get("objectID") or hit.get("story_id") or "")
+            if identifier.isascii() and identifier.isdigit():
+                return identifier
+    return None
+
+
+def hiring_records(item: object) -> list[object] | None:
+    """A record for each comment under the story; None when there are no comments at all.
+
+    Deleted comments are left out; one without the customary head has no title, which makes it
+    unreadable, so that it is counted.
+    """
+    children = item.get("children") if isinstance(item, dict) else None
+    if not isinstance(children, list):
+        return None
+    return [
+        _record(comment)
+        for comment in children
+        if isinstance(comment, dict) and isinstance(comment.get("text"), str)
+    ]
+
+
+def _record(comment: Record) -> Record:
+    text = str(comment["text"])
+    head, _, _body = text.partition("<p>")
+    record: Record = {
+        "id": comment.get("id"),
+        "posted_at": comment.get("created_at"),
+        "description": text,
+    }
+    parts = [p for p in (_clean(part) for part in re.split(r"[|•]", _words(head))) if p]
+    if len(parts) < 2:
+        return record  # talk, not a posting
+    return record | _fields(parts)
+
+
+def _fields(parts: list[str]) -> Record:
+    """What the head's parts say: the first is the company, each other is what it looks like."""
+    company, *others = parts
+    roles: list[str] = []
+    places: list[str] = []
+    employment: list[str] = []
+    pay = None
+    for part in others:
+        if (
+            pay is None
+            and re.search(r"[$€£₹]|\b\d{2,3}\s?k\b", part, re.IGNORECASE)
+            and _paid(part)
+        ):
+            pay = part
+        elif _EMPLOYMENT.match(part):
+            employment.append(part)
+        elif _WORKPLACE.search(part) or _place(part):
+            places.append(part)
+        elif _ROLE.search(part) or (not roles and not _LINK.search(part)):
+            roles.append(part)
+    title = ", ".join(roles) or f"Openings at {company}"
+    fields: Record = {"title": title, "company": company, "locations": places}
+    fields["job_type"] = " ".join(employment)
+    if pay is not None:
+        fields["salary"] = pay
+    return fields
+
+
+def _paid(part: str) -> bool:
+    pay = read_pay(part, Kind.JOB)
+    return pay is not None and (pay.min is not None or pay.max is not None)
+
+
+def _place(part: str) -> bool:
+    """Whether all that the part names is known places."""
+    places = parse_location(part).places
+    return bool(places) and all(p.country or p.area for p in places)
+
+
+def _words(markup: str) -> str:
+    return html.unescape(_TAG.sub(" ", markup))
+
+
+def _clean(part: str) -> str:
+    return " ".join(_BATCH.sub(" ", part).split()).strip(" -–—,")

@@ -1,0 +1,222 @@
+"""A source that is read from the store, and from outside only when its period is over.
+
+Feeds and actors share this: what differs is how they fetch (`Fetcher`).
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from agents.discovery.port import Reading, Shelf, ShelfState, SourceFailed, Validators
+from agents.discovery.shared_work import SharedWork
+from agents.domain.opportunity import Opportunity
+
+PATIENCE_S = 2.0
+"""How long a scout waits for a fresh reading when something is stored."""
+
+log = logging.getLogger(__name__)
+
+
+class Now(Protocol):
+    """The part of a clock that is needed here."""
+
+    def now(self) -> datetime:
+        """The current instant in UTC."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """What a fetch brought."""
+
+    opportunities: tuple[Opportunity, ...]
+    unreadable: Mapping[str, int] = field(default_factory=dict)
+    validators: Validators = field(default_factory=Validators)
+    notice: str | None = None
+    cost_usd: float = 0.0
+
+
+class Fetcher(Protocol):
+    """How a source is read from outside."""
+
+    @property
+    def key(self) -> str:
+        """What is the same for all who would fetch the same; at most 64 characters."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """The source's name."""
+        ...
+
+    @property
+    def period_s(self) -> float:
+        """How long a reading is current."""
+        ...
+
+    @property
+    def pause_s(self) -> float:
+        """The least time between two fetches, failed ones included: the source's terms."""
+        ...
+
+    @property
+    def deadline_s(self) -> float | None:
+        """How long a fetch may take; None for the default of all sources."""
+        ...
+
+    async def fetch(self, known: Validators) -> Fetched | None:
+        """Fetch; None when nothing has changed since `known`. Raises SourceFailed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refreshed:
+    """The state after a refresh, with what the fetch said beside it."""
+
+    state: ShelfState
+    notice: str | None = None
+    cost_usd: float = 0.0
+
+
+class StoredSource:
+    """A Source over a Fetcher and a Shelf; concurrent readers share one fetch."""
+
+    def __init__(
+        self, fetcher: Fetcher, shelf: Shelf, clock: Now, work: SharedWork[Refreshed]
+    ) -> None:
+        self._fetcher = fetcher
+        self._shelf = shelf
+        self._clock = clock
+        self._work = work
+        self.label = fetcher.label
+
+    @property
+    def deadline_s(self) -> float | None:
+        """The fetch's own deadline."""
+        return self._fetcher.deadline_s
+
+    async def read(self) -> Reading:
+        """The current postings: fetched now when they are overdue, else from the store."""
+        state = await self._shelf.state(self._fetcher.key)
+        if state is None or state.fetched_at is None:
+            return await self._first(state)
+        if not self._overdue(state):
+            return await self._stored(state)
+        try:
+            done = await self._work.join(self._fetcher.key, self.refresh, patience_s=PATIENCE_S)
+        except TimeoutError:
+            return await self._stored(state, "is being read again")
+        fresh = done.value
+        if fresh.state.error is not None:
+            return await self._stored(fresh.state, f"could not be read now ({fresh.state.error})")
+        return await self._just_read(fresh, paid=done.started)
+
+    async def due_in_s(self) -> float:
+        """Seconds until the next refresh is due; failures wait longer each time, up to a period."""
+        state = await self._shelf.state(self._fetcher.key)
+        if state is None:
+            return 0.0
+        wait = self._fetcher.period_s
+        if state.failures:
+            wait = min(wait, max(self._fetcher.pause_s, 60.0 * 2 ** min(state.failures - 1, 10)))
+        return max(0.0, wait - self._since(state.attempted_at))
+
+    async def refresh_shared(self) -> ShelfState:
+        """Refresh for nobody in particular; joins a fetch under way."""
+        return (await self._work.join(self._fetcher.key, self.refresh)).value.state
+
+    async def refresh(self) -> Refreshed:
+        """Fetch and store; a failure is stored too, and comes back in the state."""
+        key = self._fetcher.key
+        old = await self._shelf.state(key) or ShelfState(
+            source=self.label, attempted_at=self._clock.now()
+        )
+        try:
+            fetched = await self._fetcher.fetch(old.validators)
+        except SourceFailed as failure:
+            return await self._failed(old, str(failure))
+        except Exception as bug:
+            # The source boundary: a bug in one must not cost the others' results.
+            log.exception("source %s broke", self.label)
+            return await self._failed(old, f"{self.label}: internal error ({type(bug).__name__})")
+        now = self._clock.now()
+        good = replace(old, attempted_at=now, fetched_at=now, failures=0, error=None)
+        if old.failures:
+            log.info("source %s answers again after %d failures", self.label, old.failures)
+        if fetched is None:
+            await self._shelf.note(key, good)
+            return Refreshed(state=good)
+        state = replace(
+            good,
+            found=len(fetched.opportunities),
+            unreadable=fetched.unreadable,
+            validators=fetched.validators,
+        )
+        if fetched.unreadable and fetched.unreadable != old.unreadable:
+            log.warning("source %s: not read: %s", self.label, dict(fetched.unreadable))
+        await self._shelf.replace(key, state, fetched.opportunities)
+        return Refreshed(state=state, notice=fetched.notice, cost_usd=fetched.cost_usd)
+
+    async def _failed(self, old: ShelfState, error: str) -> Refreshed:
+        if not old.failures:  # said once for the operator; the count is in the store
+            log.warning("source failed: %s", error)
+        state = replace(old, attempted_at=self._clock.now(), failures=old.failures + 1, error=error)
+        await self._shelf.note(self._fetcher.key, state)
+        return Refreshed(state=state)
+
+    async def _first(self, state: ShelfState | None) -> Reading:
+        """Nothing is stored: wait as long as it takes, unless the source's terms say not yet."""
+        if state is not None and state.error is not None:
+            left = self._fetcher.pause_s - self._since(state.attempted_at)
+            if left > 0:
+                raise SourceFailed(f"{state.error}; asked again in {left:.0f} s at the earliest")
+        done = await self._work.join(self._fetcher.key, self.refresh)
+        if done.value.state.error is not None:
+            raise SourceFailed(done.value.state.error)
+        return await self._just_read(done.value, paid=done.started)
+
+    async def _just_read(self, fresh: Refreshed, *, paid: bool) -> Reading:
+        return Reading(
+            opportunities=await self._shelved(fresh.state),
+            unreadable=fresh.state.unreadable,
+            notice=fresh.notice,
+            stored=True,
+            cost_usd=fresh.cost_usd if paid else 0.0,
+        )
+
+    async def _stored(self, state: ShelfState, why: str | None = None) -> Reading:
+        assert state.fetched_at is not None  # noqa: S101 - it was read once
+        age = _age_words(self._since(state.fetched_at))
+        notice = f"{self.label}: {why}; its postings here are {age} old" if why else None
+        return Reading(
+            opportunities=await self._shelved(state),
+            unreadable=state.unreadable,
+            notice=notice,
+            stored=True,
+            from_cache=True,
+        )
+
+    async def _shelved(self, state: ShelfState) -> tuple[Opportunity, ...]:
+        """The postings, seen last when the source was: an unchanged answer confirms them."""
+        at = state.fetched_at
+        found = await self._shelf.current(self._fetcher.key)
+        return tuple(
+            o if at is None or o.fetched_at >= at else replace(o, fetched_at=at) for o in found
+        )
+
+    def _overdue(self, state: ShelfState) -> bool:
+        assert state.fetched_at is not None  # noqa: S101 - asked only of what was read once
+        paused = self._since(state.attempted_at) < self._fetcher.pause_s
+        return self._since(state.fetched_at) >= self._fetcher.period_s and not paused
+
+    def _since(self, then: datetime) -> float:
+        return max(0.0, (self._clock.now() - then) / timedelta(seconds=1))
+
+
+def _age_words(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{round(minutes / 60)} h" if minutes < 60 * 48 else f"{round(minutes / 60 / 24)} days"

@@ -1,0 +1,146 @@
+"""What arrived from a messenger: kept before it is handled, so that it is handled once.
+
+The store knows no messenger's format: an update is a JSON text with a number. When it was handled
+its text and sender go, the number stays for as long as the messenger may send it again.
+"""
+
+import secrets
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from agents.store.database import Database
+from agents.store.schema import chat_moves, start_links, telegram_updates, users
+
+KEPT_FOR = timedelta(days=3)
+"""Telegram gives an update up for lost after one day."""
+ATTEMPTS_MAX = 3
+LINK_LASTS = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """An update as it came; `sender_id` is who wrote it, where somebody did."""
+
+    update_id: int
+    sender_id: str | None
+    body: str
+
+
+class InboxStore:
+    """Updates, moved chats, blocked people and start links of one bot."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime], bot_id: int) -> None:
+        self._db = database
+        self._now = now
+        self._bot_id = bot_id
+
+    async def take(self, arrivals: Sequence[Arrival]) -> set[int]:
+        """Store what is new, in one transaction; returns the numbers of the new ones."""
+        ids = [arrival.update_id for arrival in arrivals]
+        mine = telegram_updates.c.bot_id == self._bot_id
+        known = sa.select(telegram_updates.c.update_id).where(
+            mine & telegram_updates.c.update_id.in_(ids)
+        )
+        now = self._now()
+        async with self._db.write() as connection:
+            old = set((await connection.execute(known)).scalars())
+            rows = [
+                {
+                    "bot_id": self._bot_id,
+                    "update_id": arrival.update_id,
+                    "sender_id": arrival.sender_id,
+                    "body": arrival.body,
+                    "attempts": 1,
+                    "received_at": now,
+                }
+                for arrival in {a.update_id: a for a in arrivals}.values()
+                if arrival.update_id not in old
+            ]
+            if rows:
+                await connection.execute(self._db.insert_once(telegram_updates), rows)
+        return set(ids) - old
+
+    async def done(self, update_ids: Collection[int]) -> None:
+        """They were handled: what they said goes."""
+        mine = telegram_updates.c.bot_id == self._bot_id
+        handled = mine & telegram_updates.c.update_id.in_(update_ids)
+        nothing = {"body": None, "sender_id": None}
+        async with self._db.write() as connection:
+            await connection.execute(sa.update(telegram_updates).where(handled).values(nothing))
+
+    async def take_up(self) -> list[str]:
+        """After a restart: the updates that were not handled to their end, oldest first. One that
+        was tried ATTEMPTS_MAX times is given up, and what is old is forgotten."""
+        mine = telegram_updates.c.bot_id == self._bot_id
+        waiting = mine & telegram_updates.c.body.is_not(None)
+        tried = telegram_updates.c.attempts
+        query = sa.select(telegram_updates.c.body).where(waiting)
+        async with self._db.write() as connection:
+            given_up = waiting & (tried >= ATTEMPTS_MAX)
+            await connection.execute(
+                sa.update(telegram_updates).where(given_up).values(body=None, sender_id=None)
+            )
+            old = telegram_updates.c.received_at < self._now() - KEPT_FOR
+            await connection.execute(sa.delete(telegram_updates).where(mine & old))
+            await connection.execute(
+                sa.update(telegram_updates).where(waiting).values(attempts=tried + 1)
+            )
+            rows = await connection.execute(query.order_by(telegram_updates.c.update_id))
+        return list(rows.scalars())
+
+    # --- chats --------------------------------------------------------------------------------
+
+    async def moved(self, old: int, new: int) -> None:
+        """A group has another id from now on."""
+        row = {"old_chat_id": old, "new_chat_id": new}
+        async with self._db.write() as connection:
+            await connection.execute(self._db.upsert(chat_moves, ("old_chat_id",)), row)
+
+    async def moves(self) -> dict[int, int]:
+        """Old id to new id."""
+        async with self._db.read() as connection:
+            rows = (await connection.execute(sa.select(chat_moves))).all()
+        return {row.old_chat_id: row.new_chat_id for row in rows}
+
+    async def blocked(self, chat_id: int) -> None:
+        """The person of that private chat blocked the bot."""
+        await self._set_blocked(chat_id, self._now())
+
+    async def came_back(self, chat_id: int) -> None:
+        """The person writes again."""
+        await self._set_blocked(chat_id, None)
+
+    async def blocked_chats(self) -> set[int]:
+        """The private chats of all who blocked the bot (a private chat has its person's id)."""
+        query = sa.select(users.c.external_id).where(
+            (users.c.channel == "telegram") & users.c.blocked_at.is_not(None)
+        )
+        async with self._db.read() as connection:
+            return {int(number) for number in (await connection.execute(query)).scalars()}
+
+    async def _set_blocked(self, chat_id: int, at: datetime | None) -> None:
+        person = (users.c.channel == "telegram") & (users.c.external_id == str(chat_id))
+        async with self._db.write() as connection:
+            await connection.execute(sa.update(users).where(person).values(blocked_at=at))
+
+    # --- start links --------------------------------------------------------------------------
+
+    async def link(self, user_id: str, words: str) -> str:
+        """An opaque token that stands for these words of the person for a week."""
+        token, now = secrets.token_urlsafe(16), self._now()
+        row = {"token": token, "user_id": user_id, "words": words, "created_at": now}
+        async with self._db.write() as connection:
+            old = start_links.c.created_at < now - LINK_LASTS
+            await connection.execute(sa.delete(start_links).where(old))
+            await connection.execute(sa.insert(start_links).values(row))
+        return token
+
+    async def linked(self, token: str) -> str | None:
+        """The words behind a token; None when there are none, or none any more."""
+        valid = start_links.c.created_at >= self._now() - LINK_LASTS
+        query = sa.select(start_links.c.words).where((start_links.c.token == token) & valid)
+        async with self._db.read() as connection:
+            return (await connection.execute(query)).scalar()

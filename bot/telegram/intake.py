@@ -1,0 +1,202 @@
+"""The way in for updates, by polling and by webhook: each is stored, then handled, once.
+
+Updates of a chat are handled in the order they came, those of different chats at once. `/cancel`
+goes past its chat's queue. Everything is bounded: when too much waits in all, `accept` waits, and
+with it the poll; when too much waits for one chat, what comes is dropped, and the chat is told.
+"""
+
+import asyncio
+import json
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from telegram import Bot, Update
+
+from agents.store.errors import StoreError
+from agents.store.inbox import Arrival
+
+CHAT_WAITING_MAX = 30
+ALL_WAITING_MAX = 1_000
+AT_ONCE_MAX = 128
+DRAIN_WITHIN_S = 5.0
+
+log = logging.getLogger(__name__)
+
+Raw = dict[str, Any]
+Handle = Callable[[Update], Awaitable[None]]
+
+
+class Inbox(Protocol):
+    """Where updates are kept until they are handled."""
+
+    async def take(self, arrivals: Sequence[Arrival]) -> set[int]:
+        """Store what is new; returns the numbers of the new ones."""
+        ...
+
+    async def done(self, update_ids: Sequence[int]) -> None:
+        """They were handled."""
+        ...
+
+    async def take_up(self) -> list[str]:
+        """The updates that an earlier process did not handle to their end."""
+        ...
+
+
+@dataclass(slots=True)
+class _Chat:
+    waiting: deque[Update] = field(default_factory=deque)
+    told: bool = False
+
+
+class Intake:
+    """An async context manager: what waits when it is left is handled by the next start."""
+
+    def __init__(
+        self,
+        *,
+        bot: Bot,
+        inbox: Inbox,
+        handle: Handle,
+        on_arrival: Handle,
+        on_overflow: Handle,
+    ) -> None:
+        self._bot = bot
+        self._inbox = inbox
+        self._handle = handle
+        self._on_arrival = on_arrival
+        self._on_overflow = on_overflow
+        self._chats: dict[int, _Chat] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._slots = asyncio.Semaphore(AT_ONCE_MAX)
+        self._waiting = 0
+        self._room = asyncio.Condition()
+        self._handled: list[int] = []
+        self._noting: asyncio.Task[None] | None = None
+        self._open = asyncio.Event()
+
+    async def __aenter__(self) -> "Intake":
+        for body in await self._inbox.take_up():
+            await self._enqueue(json.loads(body))
+        self._open.set()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=DRAIN_WITHIN_S)
+        late = list(self._tasks)  # the next start handles their updates
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        if self._noting is not None:
+            await self._noting
+
+    async def accept(self, updates: Sequence[Raw]) -> None:
+        """Store the updates and queue those that are new; when this returns none can be lost.
+
+        Waits until the intake was entered. Raises StoreError: then none of them was taken.
+        """
+        await self._open.wait()
+        arrivals = [
+            Arrival(update_id=raw["update_id"], sender_id=_sender(raw), body=json.dumps(raw))
+            for raw in updates
+        ]
+        new = await self._inbox.take(arrivals) if arrivals else set()
+        for raw in updates:
+            if raw["update_id"] in new:
+                new.discard(raw["update_id"])
+                await self._enqueue(raw)
+
+    async def _enqueue(self, raw: Raw) -> None:
+        try:
+            update = Update.de_json(raw, self._bot)
+        except Exception:
+            # The boundary to what others wrote: one strange update must not stop the rest.
+            log.exception("update %s can't be read", raw.get("update_id"))
+            self._note_done(raw["update_id"])
+            return
+        if update.callback_query is not None:
+            self._run(self._guarded(self._on_arrival, update))
+        async with self._room:
+            await self._room.wait_for(lambda: self._waiting < ALL_WAITING_MAX)
+            self._waiting += 1
+        chat_id = update.effective_chat.id if update.effective_chat else None
+        if chat_id is None or is_cancel(update):
+            self._run(self._one(update))
+            return
+        chat = self._chats.get(chat_id)
+        if chat is None:
+            chat = self._chats[chat_id] = _Chat()
+            chat.waiting.append(update)
+            self._run(self._work_off(chat_id, chat))
+        elif len(chat.waiting) < CHAT_WAITING_MAX:
+            chat.waiting.append(update)
+        else:
+            await self._drop(chat, update)
+
+    async def _drop(self, chat: _Chat, update: Update) -> None:
+        if not chat.told:
+            chat.told = True
+            self._run(self._guarded(self._on_overflow, update))
+        await self._leave(update)
+
+    async def _work_off(self, chat_id: int, chat: _Chat) -> None:
+        while chat.waiting:
+            await self._one(chat.waiting.popleft())
+        del self._chats[chat_id]  # no await since the queue was seen empty
+
+    async def _one(self, update: Update) -> None:
+        async with self._slots:
+            await self._guarded(self._handle, update)
+        await self._leave(update)
+
+    async def _guarded(self, handle: Handle, update: Update) -> None:
+        try:
+            await handle(update)
+        except Exception:
+            # The handlers answer for their own errors; this is for what slips through.
+            log.exception("update %s broke its handler", update.update_id)
+
+    async def _leave(self, update: Update) -> None:
+        self._note_done(update.update_id)
+        async with self._room:
+            self._waiting -= 1
+            self._room.notify()
+
+    def _run(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _note_done(self, update_id: int) -> None:
+        """Say so in the store; what is done while it writes goes with the next write."""
+        self._handled.append(update_id)
+        if self._noting is None:
+            self._noting = asyncio.create_task(self._write_done(), name="intake:done")
+
+    async def _write_done(self) -> None:
+        try:
+            while self._handled:
+                handled, self._handled = self._handled, []
+                await self._inbox.done(handled)
+        except StoreError as error:
+            log.warning("handled updates can't be noted, the next start repeats them: %s", error)
+        finally:
+            self._noting = None
+
+
+def is_cancel(update: Update) -> bool:
+    """Whether the update is the command that goes past the queue."""
+    words = (update.message.text or "").split(maxsplit=1) if update.message else []
+    return bool(words) and words[0].partition("@")[0].lower() == "/cancel"
+
+
+def _sender(raw: Raw) -> str | None:
+    """Whose words are in the update: forgetting them deletes it."""
+    for part in raw.values():
+        sender = part.get("from") if isinstance(part, dict) else None
+        if isinstance(sender, dict) and isinstance(sender.get("id"), int):
+            return str(sender["id"])
+    return None

@@ -1,0 +1,56 @@
+"""`POST /telegram`: updates that Telegram brings. Answered with 200 once they are stored."""
+
+import hmac
+import json
+import logging
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from agents.store.errors import StoreError
+from bot.web.server import problem
+
+PATH = "/telegram"
+BODY_BYTES_MAX = 1024 * 1024
+_SECRET = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a header's name
+
+log = logging.getLogger(__name__)
+
+
+class Accepts(Protocol):
+    """Takes updates in."""
+
+    async def accept(self, updates: Sequence[dict[str, Any]]) -> None:
+        """Returns when they are stored; raises StoreError."""
+        ...
+
+
+def add_webhook(application: web.Application, intake: Accepts, secret: str) -> None:
+    """Add the route; a request without the secret is refused before its body is looked at."""
+
+    async def receive(request: web.Request) -> web.StreamResponse:
+        given = request.headers.get(_SECRET, "")
+        if not hmac.compare_digest(given.encode(), secret.encode()):
+            return problem(403, "forbidden", "the secret token is missing or wrong")
+        update = _read(await request.read())
+        if update is None:
+            return problem(400, "invalid-update", "not an update of Telegram's in JSON")
+        try:
+            await intake.accept([update])
+        except StoreError as error:
+            log.warning("an update can't be stored, Telegram brings it again: %s", error)
+            return problem(503, "store-unavailable", "the update can't be stored now")
+        return web.Response()
+
+    application.router.add_post(PATH, receive)
+
+
+def _read(body: bytes) -> dict[str, Any] | None:
+    try:
+        update = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    number = update.get("update_id") if isinstance(update, dict) else None
+    valid = isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 2**63
+    return update if valid else None
