@@ -39,6 +39,12 @@ _KIND_WORDS = (
     (Kind.GRANT, re.compile(r"\bgrants?\b|\bfellowships?\b|\bfunding\b|\bscholarships?\b")),
     (Kind.GIG, re.compile(r"\bfreelancers?\b|\bgigs?\b|\bcontract(?:or)?\b")),
 )
+# Tags of job boards that say how one works, not what one has to know.
+_NO_SKILLS = frozenset(
+    ("contract", "entry level", "entry-level", "freelance", "full time", "full-time", "hybrid",
+     "intern", "internship", "junior", "lead", "mid", "part time", "part-time", "permanent",
+     "remote", "senior")
+)  # fmt: skip
 # Fields that only one kind of posting has tell the kind where the record doesn't.
 _TELLING_FIELDS = (
     ("submission_period_dates", Kind.HACKATHON),
@@ -88,8 +94,19 @@ def _read(raw: Raw, title: str, origin: Origin) -> Opportunity:
         read_instant(_first(raw, "fetched_at")) or origin.fetched_at, origin.fetched_at
     )
     said_fetched = _first(raw, "fetched_at") is not None
-    posted_at = read_instant(_first(raw, "posted_at"), base=fetched_at if said_fetched else None)
-    deadline = read_deadline(_first(raw, "deadline"), posted_at)
+    # Grants.gov, wherever its records turn up, writes the month first.
+    month_first = True if "oppStatus" in raw else origin.month_first
+    posted_at = read_instant(
+        _first(raw, "posted_at"),
+        base=fetched_at if said_fetched else None,
+        month_first=month_first,
+    )
+    # "due in 4 days" was true when it was read; a record that doesn't say when was just posted.
+    deadline = read_deadline(
+        _first(raw, "deadline"),
+        fetched_at if said_fetched else posted_at,
+        month_first=month_first,
+    )
     locations = _locations(raw)
     organisation = _text(raw, "organisation", _NAME_MAX)
     description = _text(raw, "description", DESCRIPTION_MAX)
@@ -285,6 +302,7 @@ def _skills(raw: Raw, title: str, description: str | None) -> tuple[str, ...]:
     if len(listed) == 1:
         listed = listed[0].split(",")
     named = [canonical_skill(s) for s in listed if 0 < len(s.strip()) <= 60 and s[0] != "["]
+    named = [skill for skill in named if skill not in _NO_SKILLS]
     found = (*named, *skills_in(title), *skills_in(description or ""))
     return tuple(dict.fromkeys(found))[:LISTED_MAX]
 
@@ -297,6 +315,8 @@ def _pay(raw: Raw, kind: Kind) -> Pay | None:
     if dollars:
         return read_pay(f"${dollars:,.2f}".removesuffix(".00"), kind)
     value = _first(raw, "pay")
+    if value is None:
+        return _pay_among(_texts(_first(raw, "insights")), kind)
     if isinstance(value, (int, float)):
         amount = _amount(value)
         return None if not amount else _structured_pay(raw, kind, amount, amount)
@@ -305,6 +325,12 @@ def _pay(raw: Raw, kind: Kind) -> Pay | None:
     if text is None or text.lower() in {"not specified", "n/a", "none", "unknown"}:
         return None
     return read_pay(text, kind)
+
+
+def _pay_among(texts: list[str], kind: Kind) -> Pay | None:
+    """The first of several texts that states an amount, as in `$17/hr · Contract`."""
+    read = (read_pay(text[:_NAME_MAX], kind) for text in texts)
+    return next((pay for pay in read if pay and (pay.min or pay.max)), None)
 
 
 def _structured_pay(raw: Raw, kind: Kind, low: float | None, high: float | None) -> Pay:

@@ -14,13 +14,22 @@ from importlib.resources import files
 
 WORLDWIDE = "worldwide"
 
-_REMOTE = re.compile(r"\b(?:fully remote|remote|online|virtual|work from home|wfh|telecommute)\b")
+_REMOTE = re.compile(
+    r"\b(?:(?:fully |100 ?% )?remot(?:e|ely|o|a)|online|virtual(?:ly)?|work(?:ing)? from home|wfh"
+    r"|telecommut(?:e|ing)|telework(?:ing)?|teletrabajo|teletravail|home-based|homeoffice"
+    r"|distributed)\b"
+)
 _HYBRID = re.compile(r"\b(?:hybrid|remote[- ]friendly)\b")
-_GLOBAL = re.compile(r"\b(?:anywhere|worldwide|global|globally|international|everywhere)\b")
+_GLOBAL = re.compile(
+    r"\b(?:anywhere|worldwide|global|globally|international|everywhere|(?:in )?the world)\b"
+)
 # Words that say nothing about where: "2 locations", "multiple", "NY office", "(HQ)".
 _NOISE = re.compile(
     r"\b(?:\d+ )?(?:multiple|various|several|select)? ?locations?\b|\bmultiple\b|\bvarious\b"
-    r"|\bon-?site\b|\boffices?\b|\bhq\b|\bheadquarters\b|\bonly\b|\bselect(?:ed)?\b|\bwithin\b"
+    r"|\bhome office\b|\bin-(?:office|person)\b|\bin person\b|\bon[- ]?site\b|\boffices?\b"
+    r"|\bhq\b|\bheadquarters\b|\bonly\b|\bselect(?:ed)?\b|\bwithin\b|\bacross\b"
+    r"|\b(?:preferred|preferably|candidates|residents?|eligible|must be|work from|any|all)\b"
+    r"|\b\d+ (?:cities|countries|states)\b|\b(?:full|part)[- ]time\b"
     r"|\bbased\b|\bin\b(?=\s+\w)"  # "remote in USA", not "Carmel, IN"
     r"|\bmetro\b|\bcity of\b|\btbd\b|\bn/a\b|\bflexible\b|\btravel[- ]required\b"
 )
@@ -29,7 +38,29 @@ _CODES_AND_WORDS = frozenset(
     ("in", "or", "me", "hi", "ok", "la", "de", "co", "id", "al", "pa", "ma", "on", "oh", "as")
 )
 _POSTCODE = re.compile(r"\b\d{5}(?:-\d{4})?\b")
-_SEPARATORS = re.compile(r"\s*[,;/|()•·:]\s*|\s+[-–—]\s+|\s+(?:or|and|&)\s+|^-+|-+$")
+# A time zone says when people work, not where: "UTC-3 to UTC+2", "EST hours", "CET +/- 3 hours".
+_ZONE = (
+    r"(?:utc|gmt|c?est|cet|edt|[cmp][sd]t|bst|ist|aest|jst)\b(?:\s*[+±−–/-]+\s*\d{1,2}(?::\d\d)?)?"
+)
+_HOURS = r"(?:\s*(?:hours?|hrs?|time ?zones?|time)\b)?"
+_ZONES = re.compile(
+    rf"\b{_ZONE}(?:\s*(?:to|and|-|–|/)\s*{_ZONE})*{_HOURS}|[+±/-]*\s*\d+\s*(?:hours?|hrs?)\b"
+    r"|\b(?:(?:usa?|uk|eu|european|american|canadian) )?"
+    r"(?:time ?zones?|(?:working|business) hours)\b"
+    r"|\boverlap\b"
+)
+_SEPARATORS = re.compile(
+    r"(?<!portland)(?<!eugene)(?<!salem)\s*,\s*(?:or|and|&)\s+(?=\w)"  # "Paris, or Berlin"
+    r"|\s*[,;/|()\[\]{}\"•·:]\s*|\s+[-–—]+\s*|\s*[-–—]+\s+|\s+(?:or|and|&)\s+|^-+|-+$"
+)
+# "EMEA - Poland": what follows the area lies in it; "EU, UK" is a list.
+_AREA_FIRST = re.compile(r"^[^-–—,;/|()]+\s[-–—]\s")
+_FILLERS = frozenset(("and", "&", "to", "the", "with", "from", "for", "at"))
+_REGION_WORD = re.compile(
+    r"\b(?:county|province|provincia|voivodeship|oblast|prefecture|canton|region|state"
+    r"|comunidad|community|governorate|departamento)\b"
+)
+_AROUND = re.compile(r"^greater | (?:metropolitan )?(?:area|region)$| city$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,16 +112,18 @@ def parse_location(text: str) -> Location:
     hybrid = bool(_HYBRID.search(words))
     words = _HYBRID.sub(" ", words)
     remote = bool(_REMOTE.search(words))
-    words = _POSTCODE.sub(" ", _NOISE.sub(" ", _REMOTE.sub(" ", words)))
+    words = _ZONES.sub(" ", _REMOTE.sub(" ", words))
+    words = _POSTCODE.sub(" ", _NOISE.sub(" ", words))
     places: list[Place] = []
     if _GLOBAL.search(words):
         remote = True
         words = _GLOBAL.sub(" ", words)
         if not words.strip(" ,-()"):  # "Ukraine, anywhere" is not the whole world
             places.append(Place(area=WORLDWIDE))
-    current = Place()
+    current, before = Place(), ""
     for part in _parts(words):
-        named = _attach(current, part)
+        named = _town(before, current, part) or _attach(current, part)
+        before = part
         if named is None:
             places.append(current)
             named = _attach(Place(), part) or Place(city=part)
@@ -140,12 +173,53 @@ def split_locations(text: str) -> tuple[str, ...]:
 
 
 def _parts(words: str) -> list[str]:
-    parts: list[str] = []
-    for raw in _SEPARATORS.split(words):
-        part = raw.strip(" .-")
-        if part:
-            parts += _cut(part)
-    return parts
+    chunks = [_plain_name(" ".join(raw.split()).strip(" .-")) for raw in _SEPARATORS.split(words)]
+    named = [chunk for chunk in chunks if chunk and chunk not in _FILLERS]
+    if _AREA_FIRST.match(words.strip()) and len(named) > 1 and _lies_in(named[1], named[0]):
+        del named[0]
+    return [part for chunk in _without_foreign_regions(named) for part in _cut(chunk)]
+
+
+def _lies_in(name: str, area: str) -> bool:
+    names = _gazetteer()
+    members = _members(names.areas[area]) if area in names.areas else None
+    return members is not None and _complete(_attach(Place(), name) or Place()).country in members
+
+
+def _plain_name(chunk: str) -> str:
+    """`the usa`, `greater lyon area`, `makati city` by their known names, others as they are."""
+    if _known(chunk):
+        return chunk
+    for shorter in (chunk.removeprefix("the "), _AROUND.sub("", _AROUND.sub("", chunk))):
+        if shorter != chunk and _known(shorter):
+            return shorter
+    return chunk
+
+
+def _without_foreign_regions(chunks: list[str]) -> list[str]:
+    """The chunks without regions that the gazetteer doesn't have, such as the second of
+    `Gdansk, Pomeranian Voivodeship, Poland`; left in, they would be taken for cities, or for the
+    American state whose code they share (`Salvador, BA, Brazil`)."""
+    kept = chunks[:1]
+    for before, chunk, after in zip(chunks, chunks[1:], [*chunks[2:], ""], strict=False):
+        if not _is_foreign_region(before, chunk, after):
+            kept.append(chunk)
+    return kept
+
+
+def _is_foreign_region(before: str, chunk: str, after: str) -> bool:
+    names = _gazetteer()
+    country = names.countries.get(after) or names.codes.get(after)
+    if country is None or (country, chunk) in names.regions_in:
+        return False
+    if chunk in names.cities or chunk in names.countries or chunk in names.areas:
+        return False
+    city = names.cities.get(before)
+    if city is not None:
+        return city[2] == country
+    certain = after in names.countries or after not in names.region_codes
+    code = len(chunk) <= 3 and certain and before not in names.countries
+    return code or _REGION_WORD.search(chunk) is not None
 
 
 def _cut(part: str) -> list[str]:
@@ -157,7 +231,11 @@ def _cut(part: str) -> list[str]:
         head, _, tail = part.partition("-")
         if head in names.countries or head in names.regions:
             return [head, *_cut(tail)]
+        if _leads(head, tail):
+            return _in_order(head, tail)
     words = part.split()
+    if len(words) > 1 and _leads(words[0], city := " ".join(words[1:])):
+        return _in_order(words[0], city)
     for cut in range(1, len(words)):
         head, tail = " ".join(words[:cut]), " ".join(words[cut:])
         if tail in names.countries or tail in names.areas or _is_code(tail, head):
@@ -168,6 +246,19 @@ def _cut(part: str) -> list[str]:
                 [head, code, city] if code in names.region_codes and city else [head, *_cut(tail)]
             )
     return [part]
+
+
+def _leads(code: str, city: str) -> bool:
+    """Whether a code stands before a known city: `es madrid`, `ny plano` of a run of cities."""
+    names = _gazetteer()
+    return city in names.cities and (code in names.codes or code in names.region_codes)
+
+
+def _in_order(code: str, city: str) -> list[str]:
+    """The city first where the code is its country's, which may be a region's elsewhere."""
+    names = _gazetteer()
+    home = names.cities[city][2]
+    return [city, code] if names.codes.get(code) == home else [code, city]
 
 
 def _is_code(tail: str, head: str) -> bool:
@@ -186,18 +277,41 @@ def _attach(place: Place, part: str) -> Place | None:
     """`place` with what `part` names, or None when that belongs to another place."""
     names = _gazetteer()
     if part in names.areas:
-        return Place(area=names.areas[part]) if place == Place() else place
+        return _attach_area(place, names.areas[part])
+    if place.area is not None:
+        return None  # "EU, UK" are two
+    if place.country is not None and names.codes.get(part) == place.country:
+        return place  # "Toronto, ON, CA" is not in California
     known = names.cities.get(place.city or "")
     if known is not None and place.country is None:
         if (at_home := _attach_at_home(place, known, part)) is not None:
             return at_home
         if part in names.cities:
             return None  # "San Francisco, New York" are two cities
+    return _attach_named(place, part)
+
+
+def _town(name: str, place: Place, code: str) -> Place | None:
+    """The town that a country's name is before the code of another's region: `Lebanon, PA`."""
+    names = _gazetteer()
+    region = names.region_codes.get(code)
+    if region is None or place.country is None or place != Place(country=place.country):
+        return None
+    if place.country in (region[1], names.codes.get(code)) or name not in names.countries:
+        return None
+    return Place(city=name, region=region[0], country=region[1])
+
+
+def _attach_named(place: Place, part: str) -> Place | None:
+    """`place` with the region, country or city that `part` names."""
+    names = _gazetteer()
     region = names.region_codes.get(part) or names.regions.get(part)
     city = names.cities.get(part)
-    if region and city and place == Place():
+    if region and city and (place == Place() or place.region == city[1]):
         region = None  # "New York" and "Washington" alone are the cities
-    if region is not None and place.region is None and place.country in (None, region[1]):
+    if region is not None and place.region is not None:
+        return place if place.region == region[0] else None  # "ON, AB" are two
+    if region is not None and place.country in (None, region[1]):
         return replace(place, region=region[0], country=region[1])
     country = names.countries.get(part)
     if country is None and city is None and region is None:
@@ -209,12 +323,23 @@ def _attach(place: Place, part: str) -> Place | None:
     return replace(place, city=city[0] if city else part)
 
 
+def _attach_area(place: Place, area: str) -> Place | None:
+    """An area beside a place: "Berlin, Europe" is Berlin, "Canada, LATAM" are two."""
+    if place == Place():
+        return Place(area=area)
+    if place.area is not None:
+        return place if place.area == area else None
+    country = _complete(place).country
+    members = _members(area)
+    return place if country is None or members is None or country in members else None
+
+
 def _attach_at_home(place: Place, city: _City, part: str) -> Place | None:
     """A known city with the region or country of its own that `part` names, as in `Perth, WA`
     and `Berlin, DE`; None when `part` names none of them."""
     names, (_, region, home) = _gazetteer(), city
     named = names.regions_in.get((home, part))
-    if named is not None and (part == region or part not in names.cities):
+    if named is not None and (named == region or part not in names.cities):
         return replace(place, region=named, country=home)
     if home in (names.countries.get(part), names.codes.get(part)):
         return replace(place, country=home)

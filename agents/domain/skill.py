@@ -11,13 +11,20 @@ from functools import lru_cache
 from importlib.resources import files
 
 _WORDS_MAX = 3  # the longest names have three words
+# "Spring 2026 intern" is no framework.
+_SEASON = re.compile(
+    r"\b20\d\d\s+spring\b"
+    r"|\bspring\b(?=[\s/&,'’–-]*(?:(?:and|or)\s+)?(?:\d{2,4}\b|summer|fall|autumn|winter|intern"
+    r"|co-?op|semester|term|cohort|session|break|season|quarter|start|graduate))",
+    re.IGNORECASE,
+)
 _TRIM = "()[]{}<>,;:!?\"'`*•“”‘’…"
 
 
 def canonical_skill(text: str) -> str:
     """The one name of a skill: `Postgres` -> `postgresql`; unknown ones are only lower-cased."""
     word = " ".join(text.lower().split())
-    return _names().get(word, word)
+    return _name_of(word) or word
 
 
 def split_skills(text: str) -> tuple[str, ...]:
@@ -32,20 +39,28 @@ def split_skills(text: str) -> tuple[str, ...]:
 
 def skills_in(text: str) -> tuple[str, ...]:
     """The known skills a text names, each once, in order of appearance."""
-    names, ambiguous = _names(), _ambiguous()
-    words = list(_words(text))
+    ambiguous = _ambiguous()
+    words = list(_words(_SEASON.sub(" ", text) if "pring" in text else text))
     found: dict[str, None] = {}
     at = 0
     while at < len(words):
         for length in range(min(_WORDS_MAX, len(words) - at), 0, -1):
             written = " ".join(words[at : at + length])
-            name = names.get(written.lower())
+            name = _name_of(written.lower())
             if name and (written.lower() not in ambiguous or written[0].isupper()):
                 found[name] = None
                 at += length - 1
                 break
         at += 1
     return tuple(found)
+
+
+def _name_of(word: str) -> str | None:
+    """The name for a lower-case word; `machine-learning` is `machine learning`."""
+    name = _names().get(word)
+    if name is None and "-" in word:
+        return _names().get(word.replace("-", " "))
+    return name
 
 
 def _words(text: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -346,11 +347,40 @@ def test_absurd_pay_does_not_cost_the_posting() -> None:
 
 
 def test_dates_of_a_record() -> None:
-    """Posted, deadline and fetched, in UTC; a deadline counts from the posting's date."""
+    """Posted, deadline and fetched, in UTC; a deadline in days counts from when it was read."""
     posting = read(postedAt="3d ago", scrapedAt="2026-05-20T12:00:00Z", due_date="due in 4 days")
     assert posting.fetched_at == datetime(2026, 5, 20, 12, tzinfo=UTC)
     assert posting.posted_at == posting.fetched_at - timedelta(days=3)
-    assert posting.deadline == posting.posted_at + timedelta(days=4)
+    assert posting.deadline == posting.fetched_at + timedelta(days=4)
+    assert read(postedAt="2026-05-20T12:00:00Z", due_date="due in 4 days").deadline == datetime(
+        2026, 5, 24, 12, tzinfo=UTC
+    )
+
+
+def test_the_month_comes_first_where_the_source_says_so() -> None:
+    """03/07/2026 is unknown, but not where the feed's order is known, as Grants.gov's is."""
+    raw = {"title": "Grant", "closeDate": "03/07/2026"}
+    assert read_record(raw, ORIGIN).deadline is None
+    march = read_record(raw, replace(ORIGIN, month_first=True)).deadline
+    july = read_record(raw, replace(ORIGIN, month_first=False)).deadline
+    assert march is not None
+    assert july is not None
+    assert (march.month, july.month) == (3, 7)
+    assert read_record(raw | {"oppStatus": "posted"}, ORIGIN).deadline == march
+
+
+def test_pay_and_employment_among_insights() -> None:
+    """Words that a scraper collected are read where they state an amount or a kind of work."""
+    posting = read(insights=["$17/hr - $19/hr · Contract · Associate"])
+    assert posting.pay is not None
+    assert posting.kind is Kind.GIG
+    assert (posting.pay.min, posting.pay.max, posting.pay.period) == (17, 19, Period.HOUR)
+    assert read(insights=["Full-time", "Over 200 applicants"]).pay is None
+
+
+def test_tags_that_are_no_skills_are_left_out() -> None:
+    """How one works is not what one has to know."""
+    assert read(tags=["full-time", "junior", "python", "remote"]).skills == ("python",)
 
 
 def test_days_ago_say_nothing_when_nobody_knows_since_when() -> None:
