@@ -24,6 +24,7 @@ from agents.domain.draft import Draft
 from agents.domain.match import Funnel
 from agents.domain.run import Receipt, RunError, ScoutRequest, ScoutResult, Usage
 from agents.matching.agent import Matching, MatchingAgent
+from agents.notices import discovery_notices, matching_notices
 from agents.store.outcomes import OutcomeStore
 from agents.store.people import PeopleStore
 from agents.store.runs import RunStore
@@ -40,9 +41,6 @@ from resilience.saga import (
 )
 
 ENDED = frozenset(CLOSING.values())
-WITHOUT_AI = "Ranked and drafted without AI: no language model is configured."
-SAMPLE_ONLY = "No source is configured: these are sample postings, written to try Webscout with."
-SAMPLE_SHOWN = "No source gave anything: these are sample postings, written to try Webscout with."
 
 
 class AlreadyScouting(Exception):  # noqa: N818 - names the situation
@@ -382,25 +380,8 @@ def _funnel(state: ScoutState, *, shown: bool) -> Funnel:
 
 
 def _notices(state: ScoutState) -> Iterable[str]:
-    discovery = state.discovery
-    if discovery is not None:
-        failed = [report.error for report in discovery.sources if report.error]
-        if failed:
-            answered, asked = len(discovery.sources) - len(failed), len(discovery.sources)
-            yield f"{answered} of {asked} sources answered."
-        yield from failed
-        yield from (report.notice for report in discovery.sources if report.notice)
-        for report in discovery.sources:
-            if report.unreadable:
-                total = sum(report.unreadable.values())
-                reasons = ", ".join(f"{n} {reason}" for reason, n in report.unreadable.items())
-                yield (
-                    f"{report.source}: {total} of {report.found + total} records "
-                    f"could not be read ({reasons})"
-                )
-        if discovery.sample and state.request.sample_fallback:
-            yield SAMPLE_SHOWN if state.request.sources else SAMPLE_ONLY
-    if state.matching is not None and state.matching.matches:
-        for word in state.matching.unheard:
-            yield f"No posting that fits says “{word}”; ranked by the rest."
-        yield WITHOUT_AI
+    if state.discovery is not None:
+        stands_in = state.discovery.sample and state.request.sample_fallback
+        yield from discovery_notices(state.discovery, sample_stands_in=stands_in)
+    if state.matching is not None:
+        yield from matching_notices(state.matching)

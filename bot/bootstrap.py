@@ -248,12 +248,12 @@ async def build_bot(settings: Settings, fakes: Fakes | None = None) -> AsyncIter
         add_handlers(application, rooms)
         await stack.enter_async_context(application)
         await stack.enter_async_context(messages)
-        await stack.enter_async_context(_refresher(settings, core))
         await set_commands(application)
         await messages.recover((wires.channel,))
         await stack.enter_async_context(intake)
         fetching = asyncio.ensure_future(wires.fetch(application.bot, intake))
         stack.push_async_callback(_end, fetching)
+        await stack.enter_async_context(_refresher(settings, core))
         yield Running(address=address, username=application.bot.username, failed=fetching)
 
 

@@ -50,6 +50,16 @@ def test_every_decision_is_listed_and_says_when_to_reconsider() -> None:
         assert "**Reconsider**" in file.read_text("utf-8")
 
 
+def test_every_failure_mode_names_its_test_and_every_test_its_row() -> None:
+    """Each row of docs/failure-modes.md links a test that is there, and no test lacks a row."""
+    linked = re.findall(
+        r"\(\.\./(tests/failure_modes/test_\w+\.py)\)", read("docs/failure-modes.md")
+    )
+    there = {str(p.relative_to(ROOT)) for p in (ROOT / "tests/failure_modes").glob("test_*.py")}
+    assert set(linked) == there
+    assert len(linked) == len(set(linked))
+
+
 def test_configurations_ship() -> None:
     """The configurations that the README names can be loaded."""
     assert set(all_configs()) == {"scout@1", "scout-strict@1"}

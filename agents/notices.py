@@ -1,0 +1,52 @@
+"""What to know of how a scout was made: what is missing, old, sampled or ranked without AI."""
+
+from collections.abc import Iterable, Iterator
+
+from agents.discovery.agent import SAMPLE, Discovery, SourceReport
+from agents.matching.agent import Matching
+
+WITHOUT_AI = "Ranked and drafted without AI: no language model is configured."
+SAMPLE_ONLY = "No source is configured: these are sample postings, written to try Webscout with."
+SAMPLE_SHOWN = "No source gave anything: these are sample postings, written to try Webscout with."
+
+
+def discovery_notices(discovery: Discovery, *, sample_stands_in: bool) -> Iterator[str]:
+    """The most important first: the chat shows only a few. With `sample_stands_in` the sample is
+    no source that was asked for, but what is shown for want of one."""
+    asked = [r for r in discovery.sources if not (sample_stands_in and r.source == SAMPLE)]
+    if sample_stands_in:
+        yield SAMPLE_SHOWN if asked else SAMPLE_ONLY
+    failed = [report for report in asked if report.error]
+    if failed:
+        yield f"{len(asked) - len(failed)} of {len(asked)} sources answered."
+    yield from _reasons(failed)
+    yield from (report.notice for report in asked if report.notice)
+    yield from filter(None, map(_unreadable, asked))
+
+
+def matching_notices(matching: Matching) -> Iterator[str]:
+    """What to know of a ranking."""
+    if matching.matches:
+        for word in matching.unheard:
+            yield f"No posting that fits says “{word}”; ranked by the rest."
+        yield WITHOUT_AI
+
+
+def _reasons(failed: Iterable[SourceReport]) -> Iterator[str]:
+    """Why sources failed, those with the same reason in one line."""
+    names: dict[str, list[str]] = {}
+    for report in failed:
+        reason = (report.error or "").removeprefix(f"{report.source}: ")
+        names.setdefault(reason, []).append(report.source)
+    for reason, sources in names.items():
+        yield f"{', '.join(sources)}: {reason}"
+
+
+def _unreadable(report: SourceReport) -> str | None:
+    total = sum(report.unreadable.values())
+    if not total:
+        return None
+    reasons = ", ".join(f"{n} {reason}" for reason, n in report.unreadable.items())
+    return (
+        f"{report.source}: {total} of {report.found + total} records could not be read ({reasons})"
+    )
