@@ -1,9 +1,11 @@
 """How facts are put for people, the same in the chat and the terminal."""
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 
 from agents.domain.match import Funnel
-from agents.domain.opportunity import Opportunity
+from agents.domain.opportunity import Listing, Opportunity
 from agents.domain.pay import Pay
 
 _DROPPED = {
@@ -29,6 +31,12 @@ def place_words(opportunity: Opportunity) -> str:
         return "remote" if opportunity.remote else "place not stated"
     says_so = any(w in places.lower() for w in ("remote", "online", "virtual"))
     return f"{places} (remote)" if opportunity.remote and not says_so else places
+
+
+def also_words(listings: Sequence[Listing]) -> str:
+    """The sources that have the posting too: `remotive, jobicy`, or `file (3)`."""
+    counts = Counter(listing.source for listing in listings)
+    return ", ".join(name if n == 1 else f"{name} ({n})" for name, n in counts.items())
 
 
 def deadline_words(opportunity: Opportunity) -> str:

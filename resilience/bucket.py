@@ -7,6 +7,9 @@ allowed while that lies no further ahead than the burst. Source: ITU-T I.371, ap
 from collections import OrderedDict
 from collections.abc import Callable
 
+_HAIR_S = 1e-6
+"""Sums of floats may miss the boundary by a hair, thicker the longer the machine is up."""
+
 
 class TokenBucket:
     """`burst` tokens a key, one more every `refill_s` seconds; keys are bounded, a full one is
@@ -41,7 +44,7 @@ class TokenBucket:
         now = self._monotonic()
         full_at = max(self._full_at.get(key, now), now) + cost * self._refill_s
         wait_s = full_at - now - self._burst * self._refill_s
-        if wait_s > 1e-9:  # sums of floats may miss the boundary by a hair
+        if wait_s > _HAIR_S:
             return wait_s
         self._full_at[key] = full_at
         self._full_at.move_to_end(key)

@@ -4,6 +4,7 @@ The store knows no messenger's format: an update is a JSON text with a number. W
 its text and sender go, the number stays for as long as the messenger may send it again.
 """
 
+import re
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ KEPT_FOR = timedelta(days=3)
 """Telegram gives an update up for lost after one day."""
 ATTEMPTS_MAX = 3
 LINK_LASTS = timedelta(days=7)
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,29 +41,26 @@ class InboxStore:
 
     async def take(self, arrivals: Sequence[Arrival]) -> set[int]:
         """Store what is new, in one transaction; returns the numbers of the new ones."""
-        ids = [arrival.update_id for arrival in arrivals]
-        mine = telegram_updates.c.bot_id == self._bot_id
-        known = sa.select(telegram_updates.c.update_id).where(
-            mine & telegram_updates.c.update_id.in_(ids)
-        )
+        if not arrivals:
+            return set()
         now = self._now()
+        rows = [
+            {
+                "bot_id": self._bot_id,
+                "update_id": arrival.update_id,
+                "sender_id": arrival.sender_id,
+                "body": arrival.body,
+                "attempts": 1,
+                "received_at": now,
+            }
+            for arrival in {a.update_id: a for a in arrivals}.values()
+        ]
+        # The insert itself says what was new: two that take the same update at once must not both
+        # believe that it is theirs.
+        insert = self._db.insert_once(telegram_updates).values(rows)
         async with self._db.write() as connection:
-            old = set((await connection.execute(known)).scalars())
-            rows = [
-                {
-                    "bot_id": self._bot_id,
-                    "update_id": arrival.update_id,
-                    "sender_id": arrival.sender_id,
-                    "body": arrival.body,
-                    "attempts": 1,
-                    "received_at": now,
-                }
-                for arrival in {a.update_id: a for a in arrivals}.values()
-                if arrival.update_id not in old
-            ]
-            if rows:
-                await connection.execute(self._db.insert_once(telegram_updates), rows)
-        return set(ids) - old
+            stored = await connection.execute(insert.returning(telegram_updates.c.update_id))
+            return set(stored.scalars())
 
     async def done(self, update_ids: Collection[int]) -> None:
         """They were handled: what they said goes."""
@@ -139,7 +138,10 @@ class InboxStore:
         return token
 
     async def linked(self, token: str) -> str | None:
-        """The words behind a token; None when there are none, or none any more."""
+        """The words behind a token, which may be any text; None when there are none, or none any
+        more."""
+        if not _TOKEN.fullmatch(token):
+            return None  # a database may not even take it as a text
         valid = start_links.c.created_at >= self._now() - LINK_LASTS
         query = sa.select(start_links.c.words).where((start_links.c.token == token) & valid)
         async with self._db.read() as connection:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from agents.domain.match import Match
 from agents.domain.run import ScoutResult
-from bot.words import age_words, deadline_words, funnel_lines, pay_words, place_words
+from bot.words import age_words, also_words, deadline_words, funnel_lines, pay_words, place_words
 
 
 def print_result(result: ScoutResult, now: datetime) -> None:
@@ -51,4 +51,5 @@ def _lines(match: Match) -> list[str]:
     if match.cautions:
         lines.append(f"[yellow]! {escape('; '.join(match.cautions))}[/yellow]")
     link = f"[cyan]{escape(o.url)}[/cyan] " if o.url else ""
-    return [*lines, f"{link}[dim]({escape(source)})[/dim]", ""]
+    also = f" · also at {also_words(o.also_at)}" if o.also_at else ""
+    return [*lines, f"{link}[dim]({escape(source + also)})[/dim]", ""]

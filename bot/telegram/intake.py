@@ -11,7 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from telegram import Bot, Update
 
@@ -62,12 +62,14 @@ class Intake:
         handle: Handle,
         on_arrival: Handle,
         on_overflow: Handle,
+        drain_within_s: float = DRAIN_WITHIN_S,
     ) -> None:
         self._bot = bot
         self._inbox = inbox
         self._handle = handle
         self._on_arrival = on_arrival
         self._on_overflow = on_overflow
+        self._drain_within_s = drain_within_s
         self._chats: dict[int, _Chat] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(AT_ONCE_MAX)
@@ -76,6 +78,7 @@ class Intake:
         self._handled: list[int] = []
         self._noting: asyncio.Task[None] | None = None
         self._open = asyncio.Event()
+        self._left = False
 
     async def __aenter__(self) -> "Intake":
         for body in await self._inbox.take_up():
@@ -84,8 +87,9 @@ class Intake:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._left = True
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=DRAIN_WITHIN_S)
+            await asyncio.wait(self._tasks, timeout=self._drain_within_s)
         late = list(self._tasks)  # the next start handles their updates
         for task in late:
             task.cancel()
@@ -96,7 +100,8 @@ class Intake:
     async def accept(self, updates: Sequence[Raw]) -> None:
         """Store the updates and queue those that are new; when this returns none can be lost.
 
-        Waits until the intake was entered. Raises StoreError: then none of them was taken.
+        Waits until the intake was entered; once it is left, it only stores, for the next start.
+        Raises StoreError: then none of them was taken.
         """
         await self._open.wait()
         arrivals = [
@@ -105,7 +110,7 @@ class Intake:
         ]
         new = await self._inbox.take(arrivals) if arrivals else set()
         for raw in updates:
-            if raw["update_id"] in new:
+            if raw["update_id"] in new and not self._left:
                 new.discard(raw["update_id"])
                 await self._enqueue(raw)
 
@@ -121,10 +126,12 @@ class Intake:
             self._run(self._guarded(self._on_arrival, update))
         async with self._room:
             await self._room.wait_for(lambda: self._waiting < ALL_WAITING_MAX)
+            if self._left:
+                return  # stored, for the next start
             self._waiting += 1
         chat_id = update.effective_chat.id if update.effective_chat else None
         if chat_id is None or is_cancel(update):
-            self._run(self._one(update))
+            self._run(self._handle_now(update))
             return
         chat = self._chats.get(chat_id)
         if chat is None:
@@ -144,12 +151,12 @@ class Intake:
 
     async def _work_off(self, chat_id: int, chat: _Chat) -> None:
         while chat.waiting:
-            await self._one(chat.waiting.popleft())
+            async with self._slots:
+                await self._handle_now(chat.waiting.popleft())
         del self._chats[chat_id]  # no await since the queue was seen empty
 
-    async def _one(self, update: Update) -> None:
-        async with self._slots:
-            await self._guarded(self._handle, update)
+    async def _handle_now(self, update: Update) -> None:
+        await self._guarded(self._handle, update)
         await self._leave(update)
 
     async def _guarded(self, handle: Handle, update: Update) -> None:
@@ -191,6 +198,12 @@ def is_cancel(update: Update) -> bool:
     """Whether the update is the command that goes past the queue."""
     words = (update.message.text or "").split(maxsplit=1) if update.message else []
     return bool(words) and words[0].partition("@")[0].lower() == "/cancel"
+
+
+def is_update(raw: object) -> TypeGuard[Raw]:
+    """Whether the JSON value has what makes it an update: a number to know it by."""
+    number = raw.get("update_id") if isinstance(raw, dict) else None
+    return isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 2**63
 
 
 def _sender(raw: Raw) -> str | None:

@@ -58,8 +58,14 @@ class Limits:
             self._told_until.popitem(last=False)
         what = "one scout more" if window[0] == "scout" else "more"
         await self._bot.send_message(
-            update.effective_chat.id, f"That was a lot at once. Ask for {what} in {ceil(wait_s)} s."
+            update.effective_chat.id,
+            f"That was a lot at once. Ask for {what} in {_seconds(wait_s)} s.",
         )
+
+
+def _seconds(wait_s: float) -> int:
+    """Whole seconds, enough to wait; a hair that floats add is no second more."""
+    return ceil(round(wait_s, 3))
 
 
 Handler = Callable[[Update, Any], Coroutine[Any, Any, None]]

@@ -1,15 +1,17 @@
 """Long polling: an update counts as fetched only when it is stored here."""
 
+import json
 import logging
 from collections.abc import Sequence
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from telegram import Bot
-from telegram.error import Conflict, InvalidToken, TelegramError
+from telegram.error import Conflict, InvalidToken, NetworkError, TelegramError
 from telegram.request import BaseRequest
 
 from agents.store.errors import StoreError
+from bot.telegram.intake import is_update
 from bot.telegram.request import FloodWait
 from resilience.clock import Clock
 
@@ -40,7 +42,7 @@ async def poll(
                 "offset": offset,
                 "limit": _BATCH,
                 "timeout": POLL_S,
-                "allowed_updates": str(list(allowed)).replace("'", '"'),
+                "allowed_updates": json.dumps(allowed),
             }
         )
         try:
@@ -48,7 +50,7 @@ async def poll(
             answer = await request.post(
                 f"{bot.base_url}/getUpdates?{query}", read_timeout=POLL_S + _SLACK_S
             )
-            updates = [u for u in answer if isinstance(u, dict)] if isinstance(answer, list) else []
+            updates = _updates(answer)
             await intake.accept(updates)
         except InvalidToken:
             raise
@@ -64,6 +66,14 @@ async def poll(
             failures = 0
         if updates:
             offset = max(update["update_id"] for update in updates) + 1
+
+
+def _updates(answer: object) -> list[dict[str, Any]]:
+    """The updates in an answer; raises NetworkError when it is none of Telegram's."""
+    updates = [u for u in answer if is_update(u)] if isinstance(answer, list) else []
+    if answer != [] and not updates:
+        raise NetworkError("the answer is no list of updates")
+    return updates
 
 
 def _reason(error: Exception) -> str:

@@ -75,7 +75,27 @@ class AiohttpRequest(BaseRequest):
             raise NetworkError(f"no answer from Telegram ({type(error).__name__})") from None
         if status == 429:
             raise FloodWait(_wait_s(body))
+        if status >= 300 and _answer(body) is None:
+            # Not Telegram but something in between, whose page may quote the address.
+            raise NetworkError(f"no answer from Telegram (HTTP {status})")
         return status, body
+
+    @staticmethod
+    def parse_json_payload(payload: bytes) -> dict[str, Any]:
+        """The answer; raises NetworkError. (PTB's own logs what it can't read, whole.)"""
+        answer = _answer(payload)
+        if answer is None:
+            raise NetworkError("no answer from Telegram (not what its Bot API says)")
+        return answer
+
+
+def _answer(body: bytes) -> dict[str, Any] | None:
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    known = isinstance(answer, dict) and ("result" in answer or "description" in answer)
+    return answer if known else None
 
 
 def _payload(data: RequestData | None) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from resilience.clock import Clock
 FLOODS_MAX = 5
 """How often one call waits before it is given up."""
 FLOOD_MAX_S = 900.0
+MOVES_MAX = 2
+"""How often one call follows its chat to another id."""
 WAITING_MAX = 50
 """How many calls wait for one chat; what comes then is refused."""
 _SHOWN_MAX = 10_000
@@ -96,9 +98,6 @@ class Sender(BaseRateLimiter[None]):
         chat_id = data.get("chat_id")
         if not isinstance(chat_id, int):
             return await self._unbound(callback, args, kwargs)
-        chat_id = data["chat_id"] = self._moves.get(chat_id, chat_id)
-        if chat_id in self._blocked:
-            raise Forbidden("left alone: they blocked the bot")
         turn = self._turns.get(chat_id)
         if turn is None:
             turn = self._turns[chat_id] = _Turn()
@@ -107,13 +106,9 @@ class Sender(BaseRateLimiter[None]):
         turn.waiting += 1
         try:
             async with turn.lock:
-                if self._shows_already(endpoint, data):
-                    return True
-                result = await self._in_turn(callback, args, kwargs, data)
+                return await self._in_turn(callback, args, kwargs, endpoint, data)
         finally:
             turn.waiting -= 1
-        self._remember(endpoint, data, result)
-        return result
 
     async def _unbound(self, callback: Call, args: Any, kwargs: dict[str, Any]) -> Any:
         """A call for no chat, such as the answer to a tap: it waits for nobody, once over."""
@@ -123,8 +118,27 @@ class Sender(BaseRateLimiter[None]):
             await self._clock.sleep(min(flood.seconds, FLOOD_MAX_S))
             return await callback(*args, **kwargs)
 
-    async def _in_turn(self, callback: Call, args: Any, kwargs: dict[str, Any], data: Data) -> Any:
-        floods = 0
+    async def _in_turn(
+        self, callback: Call, args: Any, kwargs: dict[str, Any], endpoint: str, data: Data
+    ) -> Any:
+        """Make the call, knowing what the chat's earlier calls came to."""
+        data["chat_id"] = self._moves.get(data["chat_id"], data["chat_id"])
+        if data["chat_id"] in self._blocked:
+            raise Forbidden("left alone: they blocked the bot")
+        digest = _digest(data)  # before the text may have to go plain
+        if endpoint == "editMessageText":
+            message = (data["chat_id"], data["message_id"])
+            # Forgotten until the edit succeeds: of one that fails nobody knows what it left.
+            if self._shown.pop(message, None) == digest:
+                self._shown[message] = digest
+                return True
+        result = await self._insist(callback, args, kwargs, data)
+        self._remember(endpoint, data["chat_id"], result, digest)
+        return result
+
+    async def _insist(self, callback: Call, args: Any, kwargs: dict[str, Any], data: Data) -> Any:
+        """Make the call, again while what stopped it can be mended or waited out."""
+        floods = moves = 0
         while True:
             try:
                 return await callback(*args, **kwargs)
@@ -135,7 +149,8 @@ class Sender(BaseRateLimiter[None]):
                 log.info("a chat is in a flood wait of %g s", flood.seconds)
                 await self._clock.sleep(flood.seconds)
             except ChatMigrated as move:
-                if self._moves.get(data["chat_id"]) == move.new_chat_id:
+                moves += 1
+                if moves > MOVES_MAX:
                     raise
                 await self.moved(data["chat_id"], move.new_chat_id)
                 data["chat_id"] = move.new_chat_id
@@ -150,19 +165,12 @@ class Sender(BaseRateLimiter[None]):
                 log.warning("a text of ours was no valid HTML and went plain: %s", refused)
                 _make_plain(data)
 
-    def _shows_already(self, endpoint: str, data: Data) -> bool:
-        if endpoint != "editMessageText":
-            return False
-        return self._shown.get((data["chat_id"], data["message_id"])) == _digest(data)
-
-    def _remember(self, endpoint: str, data: Data, result: Any) -> None:
+    def _remember(self, endpoint: str, chat_id: int, result: Any, digest: int) -> None:
         """Keep what a message shows, so that the same edit is not sent again."""
         message_id = result.get("message_id") if isinstance(result, dict) else None
         if message_id is None or endpoint not in {"editMessageText", "sendMessage"}:
             return
-        shown = (data["chat_id"], message_id)
-        self._shown[shown] = _digest(data)
-        self._shown.move_to_end(shown)
+        self._shown[chat_id, message_id] = digest  # the newest: an edit has dropped the old one
         if len(self._shown) > _SHOWN_MAX:
             self._shown.popitem(last=False)
 

@@ -10,6 +10,7 @@ from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 from agents.domain.draft import Draft
 from agents.domain.kind import Kind
 from agents.domain.match import Match
+from agents.domain.opportunity import Listing
 from agents.domain.profile import Profile
 from agents.domain.run import Receipt, SavedItem, ScoutResult
 from bot.telegram.buttons import Action, Field, Tap
@@ -26,6 +27,8 @@ from bot.words import (
 
 PAGE = 5
 _NOTICES_SHOWN = 4
+_ALSO_SHOWN = 2
+_LINK_MAX = 300
 _SAVED_SHOWN = 12
 _DRAFT_SHOWN = 3_600
 
@@ -122,8 +125,23 @@ def _item(match: Match, *, chosen: bool, saved: bool) -> str:
     if match.cautions:
         lines.append(f"⚠ {cut('; '.join(match.cautions), 110)}")
     source = f"{match.provenance.source}, {age_words(match.provenance.age_s)}"
-    lines.append(f"<i>{cut(source, 40)}</i>")
+    lines.append(f"<i>{cut(source, 40)}</i>{_also_at(o.also_at)}")
     return "\n".join(lines)
+
+
+def _also_at(listings: Sequence[Listing]) -> str:
+    """Where else the posting stands: the first few as links, the others as a number."""
+    if not listings:
+        return ""
+    shown = [_also(listing) for listing in listings[:_ALSO_SHOWN]]
+    rest = f" +{len(listings) - len(shown)}" if len(listings) > len(shown) else ""
+    return f" · also at {', '.join(shown)}{rest}"
+
+
+def _also(listing: Listing) -> str:
+    name = cut(listing.source, 24)
+    linked = listing.url is not None and len(listing.url) <= _LINK_MAX
+    return f'<a href="{escape(listing.url)}">{name}</a>' if linked and listing.url else name
 
 
 def _notices(result: ScoutResult) -> str:

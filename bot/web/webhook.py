@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from agents.store.errors import StoreError
+from bot.telegram.intake import is_update
 from bot.web.server import problem
 
 PATH = "/telegram"
@@ -30,8 +31,8 @@ def add_webhook(application: web.Application, intake: Accepts, secret: str) -> N
     """Add the route; a request without the secret is refused before its body is looked at."""
 
     async def receive(request: web.Request) -> web.StreamResponse:
-        given = request.headers.get(_SECRET, "")
-        if not hmac.compare_digest(given.encode(), secret.encode()):
+        given = request.headers.get(_SECRET, "").encode(errors="surrogateescape")
+        if not hmac.compare_digest(given, secret.encode()):
             return problem(403, "forbidden", "the secret token is missing or wrong")
         update = _read(await request.read())
         if update is None:
@@ -51,6 +52,4 @@ def _read(body: bytes) -> dict[str, Any] | None:
         update = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    number = update.get("update_id") if isinstance(update, dict) else None
-    valid = isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 2**63
-    return update if valid else None
+    return update if is_update(update) else None

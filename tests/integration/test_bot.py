@@ -48,6 +48,13 @@ def rows(folder: Path, query: str) -> list[tuple[object, ...]]:
     return found
 
 
+def write(folder: Path, statement: str) -> None:
+    """Change the database behind the bot's back."""
+    with sqlite3.connect(folder / "var/webscout.db") as connection:
+        connection.execute(statement)
+    connection.close()
+
+
 class BrokenAction(ActionAgent):
     """An action agent that fails at its work."""
 
@@ -557,13 +564,10 @@ async def test_cancel_ends_a_run_that_nobody_executes(tmp_path: Path) -> None:
         await chat.ask(PROFILE)
         await chat.say("/scout")
         await held.asked.wait()
-    with sqlite3.connect(tmp_path / "var/webscout.db") as connection:
-        connection.execute("UPDATE users SET channel = 'elsewhere'")
+    write(tmp_path, "UPDATE users SET channel = 'elsewhere'")
     async with bot(tmp_path, fakes, sources=("held",)) as chat:
-        with sqlite3.connect(tmp_path / "var/webscout.db") as connection:
-            connection.execute("UPDATE users SET channel = 'local'")
+        await asyncio.to_thread(write, tmp_path, "UPDATE users SET channel = 'local'")
         await chat.ask("/help")
         await chat.say("/cancel")
         await chat.until_text("Stopped:")
-    connection.close()
     assert rows(tmp_path, "SELECT status FROM runs") == [("cancelled",)]

@@ -1,0 +1,1 @@
+"""Each failure mode of docs/failure-modes.md, played."""
