@@ -2,13 +2,14 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from aiohttp import web
 from telegram import Bot
+from telegram.error import InvalidToken
 from telegram.request import BaseRequest
 
 from agents.action.agent import ActionAgent
@@ -50,7 +51,7 @@ from bot.telegram.handlers import Commands, Desk
 from bot.telegram.intake import Intake
 from bot.telegram.limits import Buckets, Limits
 from bot.telegram.local import TOKEN, LocalTelegram
-from bot.telegram.polling import poll
+from bot.telegram.polling import insist, poll
 from bot.telegram.progress import ScoutMessages
 from bot.telegram.request import AiohttpRequest
 from bot.telegram.sender import Sender
@@ -246,7 +247,10 @@ async def build_bot(settings: Settings, fakes: Fakes | None = None) -> AsyncIter
         if (site := wires.site(intake)) is not None:
             address = await stack.enter_async_context(serve(site, settings.host, settings.port))
         add_handlers(application, rooms)
-        await stack.enter_async_context(application)
+        # PTB closes it too, but not when its own start fails.
+        stack.push_async_callback(wires.request.shutdown)
+        with _token_unsaid():
+            await stack.enter_async_context(application)
         await stack.enter_async_context(messages)
         await set_commands(application)
         await messages.recover((wires.channel,))
@@ -308,11 +312,13 @@ def _telegram_wires(settings: Settings, core: Core) -> _Wires:
 
     async def fetch(bot: Bot, intake: Intake) -> None:
         if settings.webhook_url is None:
-            await bot.delete_webhook()
+            await insist(bot.delete_webhook, core.clock)
             await poll(bot, request, intake, core.clock, ALLOWED_UPDATES)
             return
-        await bot.set_webhook(
-            settings.webhook_url + PATH, secret_token=secret, allowed_updates=ALLOWED_UPDATES
+        address = settings.webhook_url + PATH
+        await insist(
+            partial(bot.set_webhook, address, secret_token=secret, allowed_updates=ALLOWED_UPDATES),
+            core.clock,
         )
         await asyncio.Event().wait()  # Telegram brings them
 
@@ -332,8 +338,22 @@ async def telegram_username(settings: Settings) -> str:
     assert settings.telegram_bot_token is not None  # noqa: S101 - asked only with one
     token, base_url = settings.telegram_bot_token.get_secret_value(), settings.telegram_api_base_url
     request = AiohttpRequest()
-    async with Bot(token, f"{base_url}/bot", request=request, get_updates_request=request) as bot:
-        return bot.username
+    bot = Bot(token, f"{base_url}/bot", request=request, get_updates_request=request)
+    try:
+        with _token_unsaid():
+            async with bot:
+                return bot.username
+    finally:
+        await request.shutdown()
+
+
+@contextmanager
+def _token_unsaid() -> Iterator[None]:
+    """PTB's error about a token that is not known quotes it."""
+    try:
+        yield
+    except InvalidToken:
+        raise InvalidToken("Telegram does not know the token") from None
 
 
 def _inbox(core: Core, token: str) -> InboxStore:
@@ -366,7 +386,7 @@ def _rooms(
     limits = Limits(application.bot, _buckets(settings, core.clock), core.clock)
     taps = Taps(desk, limits)
     rooms = Rooms(
-        commands=Commands(desk, wires.inbox),
+        commands=Commands(desk, wires.inbox, limits),
         taps=taps,
         groups=Groups(desk, wires.inbox),
         presence=Presence(sender, wires.inbox),

@@ -57,9 +57,9 @@ class InboxStore:
         ]
         # The insert itself says what was new: two that take the same update at once must not both
         # believe that it is theirs.
-        insert = self._db.insert_once(telegram_updates).values(rows)
+        insert = self._db.insert_once(telegram_updates).returning(telegram_updates.c.update_id)
         async with self._db.write() as connection:
-            stored = await connection.execute(insert.returning(telegram_updates.c.update_id))
+            stored = await connection.execute(insert, rows)
             return set(stored.scalars())
 
     async def done(self, update_ids: Collection[int]) -> None:

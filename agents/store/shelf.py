@@ -12,7 +12,15 @@ from agents.domain.opportunity import Opportunity
 from agents.store.codec import OPPORTUNITY
 from agents.store.database import Database
 from agents.store.postings import PostingStore
-from agents.store.schema import dismissed, matches, opportunities, saved, shelf_items, shelves
+from agents.store.schema import (
+    dismissed,
+    drafts,
+    matches,
+    opportunities,
+    saved,
+    shelf_items,
+    shelves,
+)
 
 _BATCH = 1_000
 
@@ -52,7 +60,8 @@ class ShelfStore:
     async def replace(self, key: str, state: ShelfState, found: Iterable[Opportunity]) -> None:
         """Store the postings, then put them on the shelf in place of the old ones, at once."""
         listed = list({o.id: o for o in found}.values())
-        await self._postings.keep(listed)
+        # In one order, whoever stores: two transactions that hold what the other needs would die.
+        await self._postings.keep(sorted(listed, key=lambda o: o.id))
         rows = [
             {"key": key, "opportunity_id": o.id, "position": position}
             for position, o in enumerate(listed)
@@ -72,7 +81,8 @@ class ShelfStore:
         """Drop shelves last read before then, and postings that nobody refers to any more and
         that were last seen before then; returns how many postings."""
         referred = [
-            sa.select(table.c.opportunity_id) for table in (shelf_items, matches, saved, dismissed)
+            sa.select(table.c.opportunity_id)
+            for table in (shelf_items, matches, drafts, saved, dismissed)
         ]
         old = opportunities.c.fetched_at < before
         unused = sa.and_(old, *(opportunities.c.id.not_in(ids) for ids in referred))

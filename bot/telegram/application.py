@@ -94,12 +94,12 @@ def add_handlers(application: BotApplication, rooms: Rooms) -> None:
     """The table. An edited message is not a new command, so only new messages count; posts of
     channels and messages of other bots are nobody's."""
     application.add_handler(TypeHandler(Update, rooms.presence.seen), group=-1)
+    _add_private_handlers(application, rooms)  # first: nearly all updates are theirs
+    _add_group_handlers(application, rooms)
     application.add_handler(
         ChatMemberHandler(rooms.presence.membership, ChatMemberHandler.MY_CHAT_MEMBER)
     )
     application.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE, rooms.presence.migrated))
-    _add_group_handlers(application, rooms)
-    _add_private_handlers(application, rooms)
     application.add_error_handler(_apologise)
 
 
@@ -147,7 +147,8 @@ def _add_group_handlers(application: BotApplication, rooms: Rooms) -> None:
         application.add_handler(
             CommandHandler(names, limited(limits.commands, handler), filters=new)
         )
-    application.add_handler(MessageHandler(new & filters.TEXT, groups.spoken_to))
+    spoken_to = limited(limits.commands, groups.about)
+    application.add_handler(MessageHandler(new & filters.TEXT & groups.spoken_to, spoken_to))
 
 
 async def set_commands(application: BotApplication) -> None:

@@ -10,12 +10,13 @@ from telegram import (
     MessageEntity,
     Update,
 )
+from telegram.ext import filters
 
 from agents.domain.run import QUERY_MAX
 from bot.telegram import views
 from bot.telegram.chats import Links
 from bot.telegram.handlers import Context, Desk
-from bot.telegram.progress import send
+from bot.telegram.progress import tell
 from bot.telegram.views import View
 
 ABOUT = (
@@ -31,6 +32,7 @@ class Groups:
     def __init__(self, desk: Desk, links: Links) -> None:
         self._desk = desk
         self._links = links
+        self.spoken_to = _SpokenTo(desk.bot)
 
     async def about(self, update: Update, context: Context) -> None:
         """/start, /help: what this is, and the way to it."""
@@ -50,12 +52,6 @@ class Groups:
         """Any other command of ours."""
         await self._answer(update, IN_PRIVATE, "")
 
-    async def spoken_to(self, update: Update, context: Context) -> None:
-        """A text, if it names the bot or replies to it; else silence."""
-        message = update.message
-        if message is not None and addressed(message, self._desk.bot):
-            await self._answer(update, ABOUT, "")
-
     async def _token(self, update: Update, words: str) -> str:
         """A start token for the person's words; anonymous admins have none, they are nobody."""
         user, message = update.effective_user, update.message
@@ -71,7 +67,19 @@ class Groups:
         address = f"https://t.me/{self._desk.bot.username}" + (f"?start={token}" if token else "")
         button = InlineKeyboardButton("Go on in private", url=address)
         view = View(text=text, keyboard=InlineKeyboardMarkup([[button]]))
-        await send(self._desk.bot, update.effective_chat.id, view)
+        await tell(self._desk.bot, update.effective_chat.id, view)
+
+
+class _SpokenTo(filters.MessageFilter):
+    """Texts that name the bot or reply to it."""
+
+    def __init__(self, bot: Bot) -> None:
+        super().__init__()
+        self._bot = bot
+
+    def filter(self, message: Message) -> bool:
+        """Whether the text is for the bot."""
+        return addressed(message, self._bot)
 
 
 def addressed(message: Message, bot: Bot) -> bool:

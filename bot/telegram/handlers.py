@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from telegram import Bot, InputFile, Message, Update
+from telegram import InputFile, Message, Update
 from telegram.ext import ContextTypes
 
 from agents.domain.errors import InvalidValue
@@ -22,8 +22,9 @@ from agents.store.runs import RunStore
 from bot.telegram import views
 from bot.telegram.buttons import Field
 from bot.telegram.chats import Links
+from bot.telegram.limits import Limits
 from bot.telegram.profile_text import read_answer, read_line
-from bot.telegram.progress import ScoutMessages, send
+from bot.telegram.progress import BotApi, ScoutMessages, tell
 from bot.telegram.views import View
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ PLAIN_TEXT = (
 class Desk:
     """What the handlers work with."""
 
-    bot: Bot
+    bot: BotApi
     channel: str
     people: PeopleStore
     runs: RunStore
@@ -101,16 +102,16 @@ class Desk:
 
     async def say(self, chat_id: int, html: str) -> None:
         """Send a plain answer."""
-        await send(self.bot, chat_id, View(text=html))
+        await tell(self.bot, chat_id, View(text=html))
 
     async def ask(self, person: Person, chat_id: int, field: Field, *, setup: bool) -> None:
         """Ask for one part of the profile and remember that the next text answers it."""
         await self.people.expect(person.id, f"{SETUP if setup else ''}{field}")
         if field is Field.KINDS:
             profile = await self.people.profile(person.id)
-            await send(self.bot, chat_id, views.kinds(profile.kinds))
+            await tell(self.bot, chat_id, views.kinds(profile.kinds))
         else:
-            await send(self.bot, chat_id, views.question(field, setup=setup))
+            await tell(self.bot, chat_id, views.question(field, setup=setup))
 
     async def ask_next(self, person: Person, chat_id: int, answered: Field) -> None:
         """Go on with the set-up after one of its questions."""
@@ -121,15 +122,16 @@ class Desk:
         await self.people.expect(person.id, None)
         profile = await self.people.profile(person.id)
         await self.people.keep_profile(person.id, profile)  # also an empty one: it was asked for
-        await send(self.bot, chat_id, views.setup_done(profile))
+        await tell(self.bot, chat_id, views.setup_done(profile))
 
 
 class Commands:
     """The commands of a person."""
 
-    def __init__(self, desk: Desk, links: Links) -> None:
+    def __init__(self, desk: Desk, links: Links, limits: Limits) -> None:
         self._desk = desk
         self._links = links
+        self._limits = limits
 
     async def start(self, update: Update, context: Context) -> None:
         """/start: what this is, and the way to the set-up for who is new. With a token: the words
@@ -137,11 +139,12 @@ class Commands:
         token = _words_after_command(update)
         words = await self._links.linked(token) if token else None
         if words is not None:
-            await self._scout(update, words)
+            if await self._limits.scouts(update):
+                await self._scout(update, words)
             return
         person = await self._desk.person(update)
         profile = await self._desk.people.profile(person.id)
-        await send(self._desk.bot, _chat_id(update), views.welcome(new=profile.empty))
+        await tell(self._desk.bot, _chat_id(update), views.welcome(new=profile.empty))
 
     async def help(self, update: Update, context: Context) -> None:
         """/help: the commands."""
@@ -166,7 +169,7 @@ class Commands:
             await self._desk.people.keep_profile(person.id, profile)
             note = "Saved."
         await self._desk.people.expect(person.id, None)
-        await send(self._desk.bot, _chat_id(update), views.profile(profile, note))
+        await tell(self._desk.bot, _chat_id(update), views.profile(profile, note))
 
     async def scout(self, update: Update, context: Context) -> None:
         """/scout [words]: start a scout; an empty profile is asked for first."""
@@ -201,13 +204,13 @@ class Commands:
             ranks = f"it has 1 to {max(missing.ranks)}" if missing.ranks else "it is empty"
             await self._desk.say(chat_id, f"The last shortlist has no match {words}: {ranks}.")
             return
-        await send(self._desk.bot, chat_id, views.draft(drafted.match, drafted.draft))
+        await tell(self._desk.bot, chat_id, views.draft(drafted.match, drafted.draft))
 
     async def saved(self, update: Update, context: Context) -> None:
         """/saved: what the person saved."""
         person = await self._desk.person(update)
         items = await self._desk.people.saved(person.id)
-        await send(self._desk.bot, _chat_id(update), views.saved_list(items))
+        await tell(self._desk.bot, _chat_id(update), views.saved_list(items))
 
     async def cancel(self, update: Update, context: Context) -> None:
         """/cancel: stop the scout under way, or leave a question."""
@@ -277,7 +280,7 @@ class Commands:
             await self._desk.ask_next(person, chat_id, field)
             return
         await self._desk.people.expect(person.id, None)
-        await send(self._desk.bot, chat_id, views.profile(profile, "Saved."))
+        await tell(self._desk.bot, chat_id, views.profile(profile, "Saved."))
 
     async def other(self, update: Update, context: Context) -> None:
         """Anything that is no text."""

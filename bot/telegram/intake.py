@@ -22,6 +22,7 @@ CHAT_WAITING_MAX = 30
 ALL_WAITING_MAX = 1_000
 AT_ONCE_MAX = 128
 DRAIN_WITHIN_S = 5.0
+NOTED_WITHIN_S = 0.2
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Intake:
         on_arrival: Handle,
         on_overflow: Handle,
         drain_within_s: float = DRAIN_WITHIN_S,
+        noted_within_s: float = NOTED_WITHIN_S,
     ) -> None:
         self._bot = bot
         self._inbox = inbox
@@ -70,6 +72,7 @@ class Intake:
         self._on_arrival = on_arrival
         self._on_overflow = on_overflow
         self._drain_within_s = drain_within_s
+        self._noted_within_s = noted_within_s
         self._chats: dict[int, _Chat] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(AT_ONCE_MAX)
@@ -78,7 +81,7 @@ class Intake:
         self._handled: list[int] = []
         self._noting: asyncio.Task[None] | None = None
         self._open = asyncio.Event()
-        self._left = False
+        self._leaving = asyncio.Event()
 
     async def __aenter__(self) -> "Intake":
         for body in await self._inbox.take_up():
@@ -87,7 +90,7 @@ class Intake:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._left = True
+        self._leaving.set()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._drain_within_s)
         late = list(self._tasks)  # the next start handles their updates
@@ -110,7 +113,7 @@ class Intake:
         ]
         new = await self._inbox.take(arrivals) if arrivals else set()
         for raw in updates:
-            if raw["update_id"] in new and not self._left:
+            if raw["update_id"] in new and not self._leaving.is_set():
                 new.discard(raw["update_id"])
                 await self._enqueue(raw)
 
@@ -126,7 +129,7 @@ class Intake:
             self._run(self._guarded(self._on_arrival, update))
         async with self._room:
             await self._room.wait_for(lambda: self._waiting < ALL_WAITING_MAX)
-            if self._left:
+            if self._leaving.is_set():
                 return  # stored, for the next start
             self._waiting += 1
         chat_id = update.effective_chat.id if update.effective_chat else None
@@ -177,6 +180,14 @@ class Intake:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def _wait_for_more(self) -> None:
+        """Let what is handled within a moment go with one write; no moment when we are leaving."""
+        try:
+            async with asyncio.timeout(self._noted_within_s):
+                await self._leaving.wait()
+        except TimeoutError:
+            return
+
     def _note_done(self, update_id: int) -> None:
         """Say so in the store; what is done while it writes goes with the next write."""
         self._handled.append(update_id)
@@ -186,6 +197,7 @@ class Intake:
     async def _write_done(self) -> None:
         try:
             while self._handled:
+                await self._wait_for_more()
                 handled, self._handled = self._handled, []
                 await self._inbox.done(handled)
         except StoreError as error:

@@ -7,16 +7,20 @@ message that promised it, once.
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Coroutine
+from typing import Any, TypeAlias
 
-from telegram import Bot, LinkPreviewOptions
+from telegram import LinkPreviewOptions
 from telegram.constants import ParseMode
 from telegram.error import BadRequest, Forbidden, TelegramError
+from telegram.ext import ExtBot
 
 from agents.domain.run import ScoutResult
 from agents.scout import Scout
 from agents.store.errors import StoreError
 from agents.store.runs import RunStore
 from bot.telegram import views
+from bot.telegram.sender import NOTHING_MORE
 from bot.telegram.views import View
 from resilience.clock import Clock
 from resilience.saga import CLOSING, Event, EventType, Orchestrator, RunStatus
@@ -29,10 +33,11 @@ _LINES_MAX = 8
 
 log = logging.getLogger(__name__)
 
+BotApi: TypeAlias = ExtBot[Any]
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
 
-async def show(bot: Bot, chat_id: int, message_id: int, view: View) -> None:
+async def show(bot: BotApi, chat_id: int, message_id: int, view: View) -> None:
     """Edit a message to show the view; that it shows it already is as good."""
     try:
         await bot.edit_message_text(
@@ -48,7 +53,19 @@ async def show(bot: Bot, chat_id: int, message_id: int, view: View) -> None:
             raise
 
 
-async def send(bot: Bot, chat_id: int, view: View) -> int:
+async def tell(bot: BotApi, chat_id: int, view: View) -> None:
+    """Send a message that shows the view and is left as it is."""
+    await bot.send_message(
+        chat_id,
+        view.text,
+        parse_mode=ParseMode.HTML,
+        reply_markup=view.keyboard,
+        link_preview_options=None if view.keyboard is None else NO_PREVIEW,
+        rate_limit_args=NOTHING_MORE,
+    )
+
+
+async def send(bot: BotApi, chat_id: int, view: View) -> int:
     """Send a message that shows the view; returns its id."""
     message = await bot.send_message(
         chat_id,
@@ -69,7 +86,7 @@ class ScoutMessages:
     """Keeps the messages of the scouts under way up to date. An async context manager."""
 
     def __init__(
-        self, *, bot: Bot, scout: Scout, runs: RunStore, orchestrator: Orchestrator, clock: Clock
+        self, *, bot: BotApi, scout: Scout, runs: RunStore, orchestrator: Orchestrator, clock: Clock
     ) -> None:
         self._bot = bot
         self._scout = scout
@@ -97,7 +114,7 @@ class ScoutMessages:
     async def recover(self, channels: tuple[str, ...]) -> None:
         """After a restart: answer the runs that ended unanswered, take up the others."""
         for run_id in await self._runs.unanswered(channels):
-            await self._answer(run_id)
+            self._start(f"answer:{run_id}", self._answer_in_time(run_id))
         for run_id in await self._runs.unfinished(channels):
             log.info("taking up run %s after a restart", run_id)
             self._follow(run_id)
@@ -105,7 +122,10 @@ class ScoutMessages:
     def _follow(self, run_id: str) -> None:
         self._changed[run_id] = asyncio.Event()
         self._lines[run_id] = []
-        follower = asyncio.create_task(self._edit_until_ended(run_id), name=f"follow:{run_id}")
+        self._start(f"follow:{run_id}", self._edit_until_ended(run_id))
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        follower = asyncio.create_task(work, name=name)
         self._followers.add(follower)
         follower.add_done_callback(self._left)
 
@@ -122,6 +142,9 @@ class ScoutMessages:
             placeholder.cancel()
             self._changed.pop(run_id, None)
             self._lines.pop(run_id, None)
+        await self._answer_in_time(run_id)
+
+    async def _answer_in_time(self, run_id: str) -> None:
         for pause_s in ANSWER_AGAIN_S:
             if await self._answer(run_id):
                 return
@@ -153,13 +176,19 @@ class ScoutMessages:
             return  # not answered in a chat, or forgotten
         try:
             if message.message_id is None:
-                sent = await send(self._bot, message.chat_id, view)
-                await self._runs.keep_message(run_id, sent)
+                await self._send_placeholder(run_id, message.chat_id)
             else:
                 await show(self._bot, message.chat_id, message.message_id, view)
         except (TelegramError, StoreError) as error:
             # The run is journaled, so it runs; its answer is sent when it ends.
             log.warning("the placeholder of run %s was not shown: %s", run_id, error)
+
+    async def _send_placeholder(self, run_id: str, chat_id: int) -> int:
+        """Send a message for the run and journal its id. Whether a call that broke sent one nobody
+        can tell, so only this one is ever sent again: a shortlist is an edit."""
+        sent = await send(self._bot, chat_id, views.scouting(()))
+        await self._runs.keep_message(run_id, sent)
+        return sent
 
     async def _show_progress(self, run_id: str) -> None:
         message = await self._runs.message(run_id)
@@ -180,11 +209,8 @@ class ScoutMessages:
             return True  # forgotten meanwhile
         view = result_view(await self._scout.result(run_id))
         try:
-            if message.message_id is None:
-                sent = await send(self._bot, message.chat_id, view)
-                await self._runs.keep_message(run_id, sent)
-            else:
-                await self._replace(run_id, message.chat_id, message.message_id, view)
+            message_id = message.message_id or await self._send_placeholder(run_id, message.chat_id)
+            await self._replace(run_id, message.chat_id, message_id, view)
             await self._runs.mark_answered(run_id)
         except Forbidden:
             log.info("run %s is not answered: they blocked the bot", run_id)
@@ -200,7 +226,8 @@ class ScoutMessages:
             if "not found" not in str(refused):
                 raise
             if await self._runs.message(run_id) is not None:  # deleted, but not by /forget
-                await send(self._bot, chat_id, view)
+                message_id = await self._send_placeholder(run_id, chat_id)
+                await show(self._bot, chat_id, message_id, view)
 
     def _note(self, event: Event) -> None:
         """The orchestrator's listener: remember what to show of a run that is followed here."""

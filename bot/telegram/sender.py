@@ -27,6 +27,8 @@ MOVES_MAX = 2
 WAITING_MAX = 50
 """How many calls wait for one chat; what comes then is refused."""
 _SHOWN_MAX = 10_000
+NOTHING_MORE = object()
+"""As `rate_limit_args` of a message that is sent and never changed: its id is of no use."""
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 
 log = logging.getLogger(__name__)
@@ -51,7 +53,7 @@ class TooManyWaiting(TelegramError):  # noqa: N818 - names the event
     """A chat in a flood wait has as many calls waiting as are kept."""
 
 
-class Sender(BaseRateLimiter[None]):
+class Sender(BaseRateLimiter[object]):
     """PTB's port for what happens to a call before it is made."""
 
     def __init__(
@@ -92,9 +94,13 @@ class Sender(BaseRateLimiter[None]):
         kwargs: dict[str, Any],
         endpoint: str,
         data: Data,
-        rate_limit_args: None,
+        rate_limit_args: object,
     ) -> Any:
-        """Make the call when its chat may be written to; raises what it raises in the end."""
+        """Make the call when its chat may be written to; raises what it raises in the end.
+
+        The answer of an edit, and of a message sent with NOTHING_MORE, is not looked at again: it
+        is True then, which spares PTB from making a Message of it.
+        """
         chat_id = data.get("chat_id")
         if not isinstance(chat_id, int):
             return await self._unbound(callback, args, kwargs)
@@ -106,9 +112,11 @@ class Sender(BaseRateLimiter[None]):
         turn.waiting += 1
         try:
             async with turn.lock:
-                return await self._in_turn(callback, args, kwargs, endpoint, data)
+                result = await self._in_turn(callback, args, kwargs, endpoint, data)
         finally:
             turn.waiting -= 1
+        unseen = endpoint == "editMessageText" or rate_limit_args is NOTHING_MORE
+        return True if unseen else result
 
     async def _unbound(self, callback: Call, args: Any, kwargs: dict[str, Any]) -> Any:
         """A call for no chat, such as the answer to a tap: it waits for nobody, once over."""

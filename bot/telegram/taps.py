@@ -17,7 +17,7 @@ from bot.telegram import views
 from bot.telegram.buttons import Action, Field, OldButton, Tap, decode, field_of, kind_of
 from bot.telegram.handlers import SETUP, SETUP_FIELDS, Context, Desk
 from bot.telegram.limits import Limits
-from bot.telegram.progress import send, show
+from bot.telegram.progress import show, tell
 from resilience.saga import RunStatus
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class Taps:
         except NoSuchMatch:
             raise OldButton("no such match") from None
         view = views.draft(drafted.match, drafted.draft)
-        await send(self._desk.bot, tapped.chat_id, view)
+        await tell(self._desk.bot, tapped.chat_id, view)
 
     async def _dismiss(self, tapped: "_Tapped") -> None:
         result = await self._shortlist(tapped)
@@ -219,7 +219,7 @@ class Taps:
         elif expecting == Field.KINDS:
             await self._desk.people.expect(tapped.person.id, None)
             profile = await self._desk.people.profile(tapped.person.id)
-            await send(self._desk.bot, tapped.chat_id, views.profile(profile, "Saved."))
+            await tell(self._desk.bot, tapped.chat_id, views.profile(profile, "Saved."))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -220,7 +220,7 @@ async def test_polling_goes_on_after_an_outage(
             assert len(api.calls_of("getUpdates")) == failures
             clock.advance(wait_s)
         await person.ask("/privacy")
-    assert len([r for r in caplog.records if "can't be fetched" in r.message]) == 1
+    assert len([r for r in caplog.records if "updates do not come" in r.message]) == 1
 
 
 async def test_another_program_with_the_token_is_named(

@@ -72,6 +72,7 @@ class Door:
             on_arrival=self._note(lambda: self.answered),
             on_overflow=self._note(lambda: self.dropped),
             drain_within_s=drain_within_s,
+            noted_within_s=0,
         )
 
     async def _handle(self, update: Update) -> None:
