@@ -1,6 +1,8 @@
 """What all tests share: settings over a temporary folder, real data when it is there."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,15 @@ from bot.settings import Settings
 NO_FEEDS = Path(__file__).with_name("fakes") / "no_feeds.json"
 """A test never reads a live feed."""
 CI = os.environ.get("CI") == "true"
+
+
+@pytest.fixture(autouse=True)
+def log_level() -> Iterator[None]:
+    """A command that a test runs in this process sets the level of all logs; the next test's is
+    its own."""
+    level = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(level)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ came, what could not be read and what failed."""
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -89,7 +89,9 @@ class DiscoveryAgent:
         Raises AllSourcesFailed; InvalidValue for a spec that names no source. With
         `sample_fallback` the sample source stands in when the others gave nothing.
         """
-        named = [source for spec in specs for source in self._sources.resolve(spec, need)]
+        named = [
+            source for spec in dict.fromkeys(specs) for source in self._sources.resolve(spec, need)
+        ]
         sources = list({id(source): source for source in named}.values())  # `feeds` and one of them
         async with asyncio.TaskGroup() as group:
             asked = [group.create_task(self._ask(source, progress)) for source in sources]
@@ -131,6 +133,7 @@ class DiscoveryAgent:
                 reading = await source.read()
         except SourceFailed as failure:
             error = str(failure)
+            reading = replace(reading, cost_usd=failure.cost_usd)
         except TimeoutError:
             error = f"{source.label}: no answer within {deadline_s:g} s"
         except Exception as unexpected:

@@ -12,15 +12,17 @@ class Layout:
     """How a source writes its records.
 
     `fields` maps a field to the dotted names that hold it there, `constants` gives what all of
-    its records are, `link` makes a record's link where it has none (`{id}` is the record's own).
+    its records are, `defaults` what those are that don't say; `link` makes every record's link
+    (`{id}` is the record's own).
     """
 
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     constants: Mapping[str, str | bool] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
     link: str | None = None
 
     def __post_init__(self) -> None:
-        for name in (*self.fields, *self.constants):
+        for name in (*self.fields, *self.constants, *self.defaults):
             if name not in FIELD_NAMES:
                 raise InvalidValue("fields", f"unknown field {name!r}", ", ".join(FIELD_NAMES))
 
@@ -34,6 +36,9 @@ class Layout:
             value = next((v for v in values if v not in (None, "", [])), None)
             if value is not None:
                 named[FIELD_NAMES[name]] = value
+        for name, default in self.defaults.items():
+            if named.get(FIELD_NAMES[name]) in (None, ""):
+                named[FIELD_NAMES[name]] = default
         for name, constant in self.constants.items():
             named[FIELD_NAMES[name]] = constant
         if self.link is not None and "id" in named:

@@ -10,7 +10,12 @@ from agents.domain.opportunity import Opportunity
 
 
 class SourceFailed(Exception):  # noqa: N818 - names the event
-    """A source gave nothing; the message says why, in one line, for people."""
+    """A source gave nothing; the message says why, in one line, for people. `cost_usd` is what was
+    charged all the same."""
+
+    def __init__(self, message: str, cost_usd: float = 0.0) -> None:
+        super().__init__(message)
+        self.cost_usd = cost_usd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

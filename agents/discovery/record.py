@@ -37,7 +37,7 @@ _KIND_WORDS = (
     (Kind.HACKATHON, re.compile(r"\bhackathons?\b|\bhack(?:fest|day)s?\b")),
     (Kind.BOUNTY, re.compile(r"\bbount(?:y|ies)\b")),
     (Kind.GRANT, re.compile(r"\bgrants?\b|\bfellowships?\b|\bfunding\b|\bscholarships?\b")),
-    (Kind.GIG, re.compile(r"\bfreelancers?\b|\bgigs?\b|\bcontract(?:or)?\b")),
+    (Kind.GIG, re.compile(r"\bfreelanc(?:e|ers?|ing)\b|\bgigs?\b|\bcontract(?:or)?\b")),
 )
 # Tags of job boards that say how one works, not what one has to know.
 _NO_SKILLS = frozenset(
@@ -234,7 +234,10 @@ def _kind(raw: Raw, title: str) -> Kind:
         if raw.get(field) is not None:
             return kind
     employment = _first(raw, "employment")
-    stated_type = _kind_in(" ".join(_texts(employment)).lower().replace("_", " "))
+    terms = " ".join(_texts(employment)).lower().replace("_", " ").replace("-", " ")
+    stated_type = _kind_in(terms)
+    if stated_type is Kind.GIG and "full time" in terms:
+        stated_type = None  # a job that one may also do as a freelancer
     in_title = _kind_in(title.lower())
     if in_title in (Kind.INTERNSHIP, Kind.HACKATHON) or title.lower().startswith("[bounty]"):
         return in_title or Kind.BOUNTY

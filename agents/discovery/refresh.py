@@ -68,8 +68,11 @@ class FeedRefresher:
                 await self._clock.sleep(60)
 
     async def _refresh(self, source: StoredSource) -> None:
-        await self._clock.sleep(await source.due_in_s())
-        await source.refresh_shared()
+        wait_s = await source.due_in_s()
+        if wait_s > 0:  # and then look again: a scout may have read it meanwhile
+            await self._clock.sleep(wait_s)
+        else:
+            await source.refresh_shared()
 
     async def _prune(self) -> None:
         gone = await self._store.prune(self._clock.now() - KEPT_FOR)

@@ -3,18 +3,23 @@
 Feeds and actors share this: what differs is how they fetch (`Fetcher`).
 """
 
+import asyncio
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from agents.discovery.port import Reading, Shelf, ShelfState, SourceFailed, Validators
-from agents.discovery.shared_work import SharedWork
+from agents.discovery.shared_work import Share, SharedWork
 from agents.domain.opportunity import Opportunity
 
 PATIENCE_S = 2.0
-"""How long a scout waits for a fresh reading when something is stored."""
+"""How long a scout waits for a fresh reading when something current enough is stored."""
+CURRENT_ENOUGH_S = 24 * 3600.0
+"""Older than this (or two periods, for a source that is read seldom), it is waited for in full."""
 
 log = logging.getLogger(__name__)
 
@@ -84,12 +89,19 @@ class StoredSource:
     """A Source over a Fetcher and a Shelf; concurrent readers share one fetch."""
 
     def __init__(
-        self, fetcher: Fetcher, shelf: Shelf, clock: Now, work: SharedWork[Refreshed]
+        self,
+        fetcher: Fetcher,
+        shelf: Shelf,
+        clock: Now,
+        work: SharedWork[Refreshed],
+        *,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._fetcher = fetcher
         self._shelf = shelf
         self._clock = clock
         self._work = work
+        self._patience_s = patience_s
         self.label = fetcher.label
 
     @property
@@ -102,16 +114,21 @@ class StoredSource:
         state = await self._shelf.state(self._fetcher.key)
         if state is None or state.fetched_at is None:
             return await self._first(state)
-        if not self._overdue(state):
+        age_s = self._since(state.fetched_at)
+        if age_s < self._fetcher.period_s:
             return await self._stored(state)
+        if self._pause_left(state) > 0:
+            return await self._stored(state, _not_now(state))
+        patience_s = self._patience_s if age_s < self._current_enough_s else None
         try:
-            done = await self._work.join(self._fetcher.key, self.refresh, patience_s=PATIENCE_S)
+            done = await self._join(state, patience_s)
         except TimeoutError:
             return await self._stored(state, "is being read again")
-        fresh = done.value
-        if fresh.state.error is not None:
-            return await self._stored(fresh.state, f"could not be read now ({fresh.state.error})")
-        return await self._just_read(fresh, paid=done.started)
+        cost_usd = done.value.cost_usd if done.started else 0.0
+        fresh = done.value.state
+        if fresh.error is not None:
+            return replace(await self._stored(fresh, _not_now(fresh)), cost_usd=cost_usd)
+        return await self._just_read(done.value, cost_usd)
 
     async def due_in_s(self) -> float:
         """Seconds until the next refresh is due; failures wait longer each time, up to a period."""
@@ -125,23 +142,34 @@ class StoredSource:
 
     async def refresh_shared(self) -> ShelfState:
         """Refresh for nobody in particular; joins a fetch under way."""
-        return (await self._work.join(self._fetcher.key, self.refresh)).value.state
+        return (await self._join(await self._shelf.state(self._fetcher.key))).value.state
 
-    async def refresh(self) -> Refreshed:
-        """Fetch and store; a failure is stored too, and comes back in the state."""
-        key = self._fetcher.key
-        old = await self._shelf.state(key) or ShelfState(
-            source=self.label, attempted_at=self._clock.now()
+    async def _join(
+        self, seen: ShelfState | None, patience_s: float | None = None
+    ) -> Share[Refreshed]:
+        return await self._work.join(
+            self._fetcher.key, partial(self._refresh, seen), patience_s=patience_s
         )
+
+    async def _refresh(self, seen: ShelfState | None) -> Refreshed:
+        """Fetch and store, unless somebody has since `seen` was read; a failure is stored too,
+        and comes back in the state."""
+        stored = await self._shelf.state(self._fetcher.key)
+        if stored is not None and stored != seen:
+            return Refreshed(state=stored)
+        old = stored or ShelfState(source=self.label, attempted_at=self._clock.now())
         try:
             fetched = await self._fetcher.fetch(old.validators)
         except SourceFailed as failure:
-            return await self._failed(old, str(failure))
+            return await self._failed(old, str(failure), failure.cost_usd)
         except Exception as bug:
             # The source boundary: a bug in one must not cost the others' results.
             log.exception("source %s broke", self.label)
             return await self._failed(old, f"{self.label}: internal error ({type(bug).__name__})")
-        now = self._clock.now()
+        return await self._succeeded(old, fetched)
+
+    async def _succeeded(self, old: ShelfState, fetched: Fetched | None) -> Refreshed:
+        key, now = self._fetcher.key, self._clock.now()
         good = replace(old, attempted_at=now, fetched_at=now, failures=0, error=None)
         if old.failures:
             log.info("source %s answers again after %d failures", self.label, old.failures)
@@ -154,36 +182,36 @@ class StoredSource:
             unreadable=fetched.unreadable,
             validators=fetched.validators,
         )
-        if fetched.unreadable and fetched.unreadable != old.unreadable:
+        if fetched.unreadable.keys() - old.unreadable.keys():  # the counts differ every time
             log.warning("source %s: not read: %s", self.label, dict(fetched.unreadable))
         await self._shelf.replace(key, state, fetched.opportunities)
         return Refreshed(state=state, notice=fetched.notice, cost_usd=fetched.cost_usd)
 
-    async def _failed(self, old: ShelfState, error: str) -> Refreshed:
+    async def _failed(self, old: ShelfState, error: str, cost_usd: float = 0.0) -> Refreshed:
         if not old.failures:  # said once for the operator; the count is in the store
             log.warning("source failed: %s", error)
         state = replace(old, attempted_at=self._clock.now(), failures=old.failures + 1, error=error)
         await self._shelf.note(self._fetcher.key, state)
-        return Refreshed(state=state)
+        return Refreshed(state=state, cost_usd=cost_usd)
 
     async def _first(self, state: ShelfState | None) -> Reading:
         """Nothing is stored: wait as long as it takes, unless the source's terms say not yet."""
-        if state is not None and state.error is not None:
-            left = self._fetcher.pause_s - self._since(state.attempted_at)
-            if left > 0:
-                raise SourceFailed(f"{state.error}; asked again in {left:.0f} s at the earliest")
-        done = await self._work.join(self._fetcher.key, self.refresh)
+        if state is not None and state.error is not None and (left := self._pause_left(state)) > 0:
+            again = f"asked again in {math.ceil(left)} s at the earliest"
+            raise SourceFailed(f"{state.error}; {again}")
+        done = await self._join(state)
+        cost_usd = done.value.cost_usd if done.started else 0.0
         if done.value.state.error is not None:
-            raise SourceFailed(done.value.state.error)
-        return await self._just_read(done.value, paid=done.started)
+            raise SourceFailed(done.value.state.error, cost_usd)
+        return await self._just_read(done.value, cost_usd)
 
-    async def _just_read(self, fresh: Refreshed, *, paid: bool) -> Reading:
+    async def _just_read(self, fresh: Refreshed, cost_usd: float) -> Reading:
         return Reading(
             opportunities=await self._shelved(fresh.state),
             unreadable=fresh.state.unreadable,
             notice=fresh.notice,
             stored=True,
-            cost_usd=fresh.cost_usd if paid else 0.0,
+            cost_usd=cost_usd,
         )
 
     async def _stored(self, state: ShelfState, why: str | None = None) -> Reading:
@@ -202,17 +230,25 @@ class StoredSource:
         """The postings, seen last when the source was: an unchanged answer confirms them."""
         at = state.fetched_at
         found = await self._shelf.current(self._fetcher.key)
-        return tuple(
-            o if at is None or o.fetched_at >= at else replace(o, fetched_at=at) for o in found
-        )
+        return found if at is None else await asyncio.to_thread(_confirmed, found, at)
 
-    def _overdue(self, state: ShelfState) -> bool:
-        assert state.fetched_at is not None  # noqa: S101 - asked only of what was read once
-        paused = self._since(state.attempted_at) < self._fetcher.pause_s
-        return self._since(state.fetched_at) >= self._fetcher.period_s and not paused
+    @property
+    def _current_enough_s(self) -> float:
+        return max(CURRENT_ENOUGH_S, 2 * self._fetcher.period_s)
+
+    def _pause_left(self, state: ShelfState) -> float:
+        return self._fetcher.pause_s - self._since(state.attempted_at)
 
     def _since(self, then: datetime) -> float:
         return max(0.0, (self._clock.now() - then) / timedelta(seconds=1))
+
+
+def _not_now(state: ShelfState) -> str | None:
+    return None if state.error is None else f"could not be read now ({state.error})"
+
+
+def _confirmed(found: Iterable[Opportunity], at: datetime) -> tuple[Opportunity, ...]:
+    return tuple(o if o.fetched_at >= at else replace(o, fetched_at=at) for o in found)
 
 
 def _age_words(seconds: float) -> str:

@@ -130,6 +130,8 @@ async def _source(source: Source) -> str:
         reading = await source.read()
     except SourceFailed as failure:
         raise Wrong(str(failure), "check SOURCES, FEEDS_FILE and the network") from failure
+    if reading.notice is not None and reading.from_cache:
+        raise Wrong(reading.notice, "the stored postings are shown meanwhile; check the network")
     unreadable = ", ".join(f"{n:,} {reason}" for reason, n in reading.unreadable.items())
     more = f"; not read: {unreadable}" if unreadable else ""
     return f"{len(reading.opportunities):,} postings{more}"

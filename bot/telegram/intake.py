@@ -22,7 +22,7 @@ CHAT_WAITING_MAX = 30
 ALL_WAITING_MAX = 1_000
 AT_ONCE_MAX = 128
 DRAIN_WITHIN_S = 5.0
-NOTED_WITHIN_S = 0.2
+NOTED_WITHIN_S = 0.05
 
 log = logging.getLogger(__name__)
 

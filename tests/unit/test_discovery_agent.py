@@ -255,7 +255,10 @@ async def test_failing_samples_fail_with_the_others() -> None:
 async def test_the_account_adds_up(sources: list[list[int]]) -> None:
     """Whatever the sources give: found = duplicates + cards = the sum of the reports."""
     fakes = [
-        FakeSource(f"source {number}", tuple(opportunity(id=str(n), title=f"Engineer {n}") for n in numbers))
+        FakeSource(
+            f"source {number}",
+            tuple(opportunity(id=str(n), title=f"Engineer {n}") for n in numbers),
+        )
         for number, numbers in enumerate(sources)
     ]
     found = await room(*fakes).discover(*(fake.label for fake in fakes))

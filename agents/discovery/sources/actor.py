@@ -15,6 +15,8 @@ from resilience.bucket import TokenBucket
 
 _SLACK_S = 50.0
 """What starting a run and reading its results may take beside the run itself."""
+_DEADLINE_MAX_S = 170.0
+"""Below the 180 s of the discover step, whose end takes the other sources' postings along."""
 
 
 class ActorFetcher:
@@ -43,7 +45,7 @@ class ActorFetcher:
         self.label = f"apify:{actor.actor}"
         self.key = input_key(actor.actor, run_input)
         self.period_s = actor.period_s
-        self.deadline_s: float | None = actor.timeout_s + _SLACK_S
+        self.deadline_s: float | None = min(actor.timeout_s + _SLACK_S, _DEADLINE_MAX_S)
 
     async def fetch(self, _known: Validators) -> Fetched | None:
         """Run the actor and read what it found; raises SourceFailed."""
@@ -62,7 +64,8 @@ class ActorFetcher:
         origin = Origin(source=self.label, fetched_at=self._now())
         found, unreadable = await asyncio.to_thread(read_all, result.items, origin, self._layout)
         if unreadable and not found:
-            raise SourceFailed(f"{self.label}: none of its {len(result.items)} items can be read")
+            none = f"{self.label}: none of its {len(result.items)} items can be read"
+            raise SourceFailed(none, result.cost_usd)
         cut = f"{self.label}: this is a part of what it found" if result.truncated else None
         return Fetched(
             opportunities=found, unreadable=unreadable, notice=cut, cost_usd=result.cost_usd

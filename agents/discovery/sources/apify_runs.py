@@ -68,9 +68,8 @@ class ApifyRefused(SourceFailed):
     known."""
 
     def __init__(self, subject: str, reason: Refusal, words: str, cost_usd: float = 0.0) -> None:
-        super().__init__(f"{subject}: {words}")
+        super().__init__(f"{subject}: {words}", cost_usd)
         self.reason = reason
-        self.cost_usd = cost_usd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Which sources a spec names."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,7 @@ class Catalogue:
                     actor=actor,
                     run_input=fill(template, need, year=year, items_max=actor.items_max),
                     layout=actor.layout(template),
-                    charge_max_usd=round(min(actor.charge_max_usd, share), 4),
+                    charge_max_usd=_floor(min(actor.charge_max_usd, share)),
                     runs=apify.runs,
                     starts=apify.starts,
                     now=self._clock.now,
@@ -112,3 +113,8 @@ class Catalogue:
         also = f", feeds, or one of them: {feeds}" if feeds else ""
         apify = ", apify" if self._apify is not None else ""
         return f"file:PATH (JSONL, a JSON array or CSV), sample{apify}{also}"
+
+
+def _floor(usd: float) -> float:
+    """To a hundredth of a cent, downwards: the shares must not exceed the whole."""
+    return math.floor(usd * 10_000) / 10_000

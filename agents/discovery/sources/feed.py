@@ -18,6 +18,8 @@ from agents.discovery.stored import Fetched
 from agents.domain.opportunity import Opportunity
 
 RECORDS_MAX = 20_000
+_SLACK_S = 10.0
+"""What reading the records and storing them may take beside the requests."""
 
 
 class FeedFetcher:
@@ -30,14 +32,16 @@ class FeedFetcher:
         self.label = feed.name
         self.period_s = feed.period_s
         self.pause_s = feed.pause_s
-        self.deadline_s: float | None = None
-        # The address is part of it: another server has other postings.
-        digest = hashlib.sha256(feed.url.encode()).hexdigest()[:12]
+        # A request may begin as long as the first could take, and take as long itself.
+        self.deadline_s: float | None = 2 * http.timeout_s + _SLACK_S
+        # All of its description: another server has other postings, other field names give
+        # others from an answer that has not changed.
+        digest = hashlib.sha256(feed.model_dump_json().encode()).hexdigest()[:12]
         self.key = f"{feed.name[:48]}#{digest}"
 
     async def fetch(self, known: Validators) -> Fetched | None:
         """Fetch every page; None when the first has not changed."""
-        feed = self._feed
+        feed, started_s = self._feed, _seconds()
         first = JsonRequest(url=str(self._page_url(0)), method=feed.method, body=feed.body)
         answer = await self._http.read(feed.name, first, known)
         if answer is None:
@@ -45,7 +49,7 @@ class FeedFetcher:
         if feed.format == "hn":
             records, notice = await self._hn_records(answer.value), None
         else:
-            records, notice = await self._all_pages(answer.value)
+            records, notice = await self._all_pages(answer.value, started_s)
         origin = Origin(source=feed.name, fetched_at=self._now(), month_first=feed.month_first)
         found, unreadable = await asyncio.to_thread(
             read_all, records[:RECORDS_MAX], origin, feed.layout()
@@ -58,18 +62,22 @@ class FeedFetcher:
         return Fetched(
             opportunities=found,
             unreadable=unreadable,
-            validators=answer.validators,
+            # What was read in part has to be read again.
+            validators=answer.validators if notice is None else Validators(),
             notice=notice,
         )
 
-    async def _all_pages(self, value: object) -> tuple[list[object], str | None]:
+    async def _all_pages(self, value: object, started_s: float) -> tuple[list[object], str | None]:
         """The records of all pages. When a later page fails, those before it count."""
         feed = self._feed
         records = self._records(value)[feed.skip :]
+        until = started_s + self._http.timeout_s
         for page in range(1, feed.pages.pages_max):
             url = self._next_url(value, page)
             if url is None or not records:
                 break
+            if _seconds() > until:
+                return records, f"{feed.name}: it is slow; {page} of its pages were read"
             try:
                 answer = await self._http.read(feed.name, JsonRequest(url=str(url)))
                 value = answer.value if answer else None
@@ -88,8 +96,8 @@ class FeedFetcher:
         if path and not isinstance(value, dict):
             held = None
         if not isinstance(held, list):
-            where = f"a list at {path!r}" if path else "a list"
-            raise SourceFailed(f"{self._feed.name}: its layout has changed (no {where})")
+            where = f" at {path!r}" if path else ""
+            raise SourceFailed(f"{self._feed.name}: its layout has changed (no list{where})")
         return held
 
     def _page_url(self, page: int) -> URL:
@@ -110,8 +118,12 @@ class FeedFetcher:
         )
         if not isinstance(link, str):
             return None
-        url, own = URL(link), URL(self._feed.url)
-        return url if (url.scheme, url.host, url.port) == (own.scheme, own.host, own.port) else None
+        own = URL(self._feed.url)
+        try:
+            url = own.join(URL(link))
+        except ValueError:
+            return None
+        return url if url.origin() == own.origin() else None
 
     async def _hn_records(self, value: object) -> list[object]:
         feed = self._feed
@@ -124,6 +136,10 @@ class FeedFetcher:
         if records is None:
             raise SourceFailed(f"{feed.name}: its layout has changed (no comments)")
         return records
+
+
+def _seconds() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def read_all(

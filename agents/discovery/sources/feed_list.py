@@ -1,5 +1,6 @@
 """The list of feeds: a JSON file, checked field by field before anything is fetched."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +12,10 @@ from agents.domain.errors import InvalidValue
 from agents.domain.kind import Kind
 
 RESERVED = frozenset({"feeds", "apify", "sample", "file"})
+"""What other sources are called; `file:` begins the name of a file, too."""
 FEEDS_MAX = 200
+_WEB = r"^https?://[^\s/?#]+"
+_BOARD = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 
 class Pages(Strict):
@@ -33,8 +37,8 @@ class Feed(Strict):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}(:[A-Za-z0-9_.-]{1,40})?$")]
     title: str
     home: str
-    url: Annotated[str, Field(pattern=r"^https?://")]
-    item_url: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    url: Annotated[str, Field(pattern=_WEB)]
+    item_url: Annotated[str, Field(pattern=_WEB)] | None = None
     method: Literal["GET", "POST"] = "GET"
     body: object = None
     period_s: Annotated[float, Field(ge=1)]
@@ -48,15 +52,16 @@ class Feed(Strict):
     pages: Pages = Pages()
     fields: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     constants: dict[str, str | bool] = Field(default_factory=dict)
-    link: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    defaults: dict[str, str] = Field(default_factory=dict)
+    link: Annotated[str, Field(pattern=_WEB)] | None = None
     month_first: bool | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> "Feed":
-        if self.name in RESERVED:
+        if self.name.partition(":")[0] in RESERVED:
             raise ValueError(f"name {self.name!r} is taken")
-        if self.format == "hn" and (self.item_url is None or self.link is None):
-            raise ValueError("format hn needs item_url and link")
+        if self.format == "hn" and not all("{id}" in (u or "") for u in (self.item_url, self.link)):
+            raise ValueError("format hn needs item_url and link with {id} in them")
         try:
             self.layout()
         except InvalidValue as invalid:
@@ -65,16 +70,20 @@ class Feed(Strict):
 
     def layout(self) -> Layout:
         """How its records are written."""
-        return Layout(fields=self.fields, constants=self.constants, link=self.link)
+        return Layout(
+            fields=self.fields,
+            constants=self.constants,
+            defaults=self.defaults,
+            link=self.link,
+        )
 
     def of_board(self, board: str) -> "Feed":
         """The feed of one board of the family; postings that name no company are the board's."""
-        named = {} if "organisation" in self.fields else {"organisation": board}
         return self.model_copy(
             update={
                 "name": f"{self.name}:{board}",
                 "url": self.url.replace("{board}", board),
-                "constants": named | self.constants,
+                "defaults": {"organisation": board} | self.defaults,
             }
         )
 
@@ -93,9 +102,9 @@ def load_feeds(path: Path | None, boards: tuple[str, ...] = ()) -> tuple[Feed, .
         raise InvalidValue("FEEDS_FILE", f"two feeds are named {double!r}", "a name each")
     families = {feed.name: feed for feed in listed if "{board}" in feed.url}
     expanded = []
-    for spec in boards:
+    for spec in dict.fromkeys(boards):
         family, _, board = spec.partition(":")
-        if family not in families or not board:
+        if family not in families or not _BOARD.fullmatch(board):
             allowed = ", ".join(f"{name}:BOARD" for name in families) or "none in this list"
             raise InvalidValue("FEED_BOARDS", f"unknown board {spec[:80]!r}", allowed)
         expanded.append(families[family].of_board(board))

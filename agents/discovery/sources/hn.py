@@ -3,6 +3,7 @@
 
 import html
 import re
+from collections import defaultdict
 
 from agents.discovery.pay_text import read_pay
 from agents.domain.kind import Kind
@@ -10,7 +11,7 @@ from agents.domain.place import parse_location
 
 _HIRING = re.compile(r"who is hiring", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*>")
-_LINK = re.compile(r"https?://\S+")
+_LINK = re.compile(r"https?://(?:www\.)?([^\s/?#]+)\S*")
 _ROLE = re.compile(
     r"\b(?:engineer(?:s|ing)?|developers?|devs?|programmers?|designers?|scientists?|managers?"
     r"|analysts?|architects?|researchers?|leads?|director|head of|sre|devops|full[- ]?stack"
@@ -19,12 +20,15 @@ _ROLE = re.compile(
     re.IGNORECASE,
 )
 _EMPLOYMENT = re.compile(
-    r"^(?:full[- ]?time|part[- ]?time|contract(?:or)?|permanent|interns?(?:hips?)?|visa.*|equity.*|"
-    r"no visa.*|ft|pt)(?:\s*[/,&+]\s*.*)?$",
+    r"^(?:full[- ]?time|part[- ]?time|contract(?:or)?|freelancer?|permanent|unpaid"
+    r"|interns?(?:hips?)?|(?:no )?visas?\b.*|equity.*|ft|pt)"
+    r"(?:\s*(?:[/,&+(]|\bor\b|\band\b|\bto hire\b).*|\s+(?:employees?|positions?|roles?|only))?$",
     re.IGNORECASE,
 )
 _WORKPLACE = re.compile(r"\b(?:remote|on-?site|hybrid|in[- ]?(?:office|person))\b", re.IGNORECASE)
-_BATCH = re.compile(r"\s*\((?:YC\s*[SWFX]?'?\d\d[^)]*|https?:[^)]*)\)|\s*\(\s*\)", re.IGNORECASE)
+_NO_PLACE = re.compile(r"(?:on-?site|hybrid|in[- ]?(?:office|person))(?: only)?", re.IGNORECASE)
+_BATCH = re.compile(r"\s*\((?:YC\s*[SWFX]?'?\d\d[^)]*|\s*https?:[^)]*)\)|\s*\(\s*\)", re.IGNORECASE)
+_MONEY = re.compile(r"[$€£₹]|\b\d{2,3}\s?k\b", re.IGNORECASE)
 
 Record = dict[str, object]
 
@@ -32,12 +36,13 @@ Record = dict[str, object]
 def newest_thread(answer: object) -> str | None:
     """The id of the newest "Who is hiring?" story in a search's answer."""
     hits = answer.get("hits") if isinstance(answer, dict) else None
+    found = []
     for hit in hits if isinstance(hits, list) else ():
         if isinstance(hit, dict) and _HIRING.search(str(hit.get("title"))):
             identifier = str(hit.get("objectID") or hit.get("story_id") or "")
-            if identifier.isascii() and identifier.isdigit():
-                return identifier
-    return None
+            if re.fullmatch("[0-9]{1,18}", identifier):
+                found.append(identifier)
+    return max(found, key=int, default=None)  # ids count up
 
 
 def hiring_records(item: object) -> list[object] | None:
@@ -72,30 +77,36 @@ def _record(comment: Record) -> Record:
 
 def _fields(parts: list[str]) -> Record:
     """What the head's parts say: the first is the company, each other is what it looks like."""
-    company, *others = parts
-    roles: list[str] = []
-    places: list[str] = []
-    employment: list[str] = []
-    pay = None
-    for part in others:
-        if (
-            pay is None
-            and re.search(r"[$€£₹]|\b\d{2,3}\s?k\b", part, re.IGNORECASE)
-            and _paid(part)
-        ):
-            pay = part
-        elif _EMPLOYMENT.match(part):
-            employment.append(part)
-        elif _WORKPLACE.search(part) or _place(part):
-            places.append(part)
-        elif _ROLE.search(part) or (not roles and not _LINK.search(part)):
-            roles.append(part)
-    title = ", ".join(roles) or f"Openings at {company}"
-    fields: Record = {"title": title, "company": company, "locations": places}
-    fields["job_type"] = " ".join(employment)
-    if pay is not None:
-        fields["salary"] = pay
+    company = _LINK.sub(lambda link: link[1], parts[0])
+    said: defaultdict[str, list[str]] = defaultdict(list)
+    for part in parts[1:]:
+        said[_looks_like(part)].append(part)
+    roles = said["role"] or said["other"][:1] or [f"Openings at {company}"]
+    fields: Record = {
+        "title": ", ".join(roles),
+        "company": company,
+        "locations": said["place"],
+        "job_type": " ".join(said["employment"]),
+    }
+    if said["pay"]:
+        fields["salary"] = said["pay"][0]
+    if said["not remote"]:
+        fields["remote"] = False
     return fields
+
+
+def _looks_like(part: str) -> str:
+    if _MONEY.search(part) and _paid(part):
+        return "pay"
+    if _EMPLOYMENT.match(part):
+        return "employment"
+    if _NO_PLACE.fullmatch(part):
+        return "not remote"
+    if _WORKPLACE.search(part) or _place(part):
+        return "place"
+    if _ROLE.search(part):
+        return "role"
+    return "link" if _LINK.search(part) else "other"
 
 
 def _paid(part: str) -> bool:

@@ -16,7 +16,8 @@ REDIRECTS_MAX = 5
 TIMEOUT_S = 30.0
 _CONNECT_TIMEOUT_S = 8.0
 _CHUNK = 64 * 1024
-_USER_AGENT = "webscout/0.1 (opportunity scout; reads public feeds on their period)"
+_VERSION_CHARS_MAX = 1_000
+_USER_AGENT = "webscout/0.2 (opportunity scout; reads public feeds on their period)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +41,12 @@ class HttpReader:
     """One aiohttp session for all feeds. An async context manager."""
 
     def __init__(self, timeout_s: float = TIMEOUT_S, bytes_max: int = BYTES_MAX) -> None:
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._bytes_max = bytes_max
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        timeout = aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=_CONNECT_TIMEOUT_S)
+        timeout = aiohttp.ClientTimeout(total=self.timeout_s, sock_connect=_CONNECT_TIMEOUT_S)
         headers = {"User-Agent": _USER_AGENT, "Accept": "application/json"}
         self._session = aiohttp.ClientSession(timeout=timeout, headers=headers)
         return self
@@ -69,7 +70,7 @@ class HttpReader:
         try:
             return await self._read(label, request, known or Validators())
         except TimeoutError:
-            raise SourceFailed(f"{label}: no answer within {self._timeout_s:g} s") from None
+            raise SourceFailed(f"{label}: no answer within {self.timeout_s:g} s") from None
         except aiohttp.TooManyRedirects:
             raise SourceFailed(f"{label}: it redirects in a circle") from None
         except (aiohttp.ClientPayloadError, ContentEncodingError):
@@ -95,8 +96,8 @@ class HttpReader:
                 raise SourceFailed(f"{label}: it answered {_status(response)}")
             body = await self._body(label, response)
             validators = Validators(
-                etag=response.headers.get("ETag"),
-                last_modified=response.headers.get("Last-Modified"),
+                etag=_version(response, "ETag"),
+                last_modified=_version(response, "Last-Modified"),
             )
         return JsonAnswer(value=await _parse(label, body), validators=validators)
 
@@ -119,11 +120,18 @@ def _conditions(known: Validators) -> dict[str, str]:
     return headers
 
 
+def _version(response: aiohttp.ClientResponse, header: str) -> str | None:
+    """The header, unless it holds what no store can keep and nobody should send back."""
+    text = response.headers.get(header, "")
+    return text if text.isascii() and 0 < len(text) <= _VERSION_CHARS_MAX else None
+
+
 def _status(response: aiohttp.ClientResponse) -> str:
     wait = response.headers.get("Retry-After", "")
     if response.status == 429 and wait.isdecimal():
         return f"429: too many requests, wait {wait} s"
-    return f"{response.status} {(response.reason or '')[:60]}".strip()
+    reason = response.reason or ""
+    return f"{response.status} {reason[:60] if reason.isascii() else ''}".strip()
 
 
 async def _parse(label: str, body: bytes) -> object:
