@@ -130,6 +130,7 @@ async def test_who_blocks_the_bot_is_left_alone(api: BotApi, tmp_path: Path) -> 
     back with /start."""
     person, source = Person(api), HeldSource()
     fakes = Fakes(sources=TestSources({"held": source}))
+    blocked = "SELECT count(*) FROM users WHERE blocked_at IS NOT NULL"
     async with telegram_bot(api, tmp_path, fakes, sources=("held",)):
         await person.ask(PROFILE)
         await person.ask("/scout")
@@ -138,6 +139,9 @@ async def test_who_blocks_the_bot_is_left_alone(api: BotApi, tmp_path: Path) -> 
         source.gate.set()
         await api.wait_for(lambda: _refused(api, person))
         await Person(api, 43).ask("/help")
+        async with asyncio.timeout(10):  # until it is stored, for the next start
+            while await asyncio.to_thread(rows, tmp_path, blocked) == [(0,)]:
+                await asyncio.sleep(0.01)
     assert len(_refused(api, person)) == 1
     known = len(_sent(api, person))
     async with telegram_bot(api, tmp_path):
@@ -145,7 +149,7 @@ async def test_who_blocks_the_bot_is_left_alone(api: BotApi, tmp_path: Path) -> 
         assert len(_sent(api, person)) == known
         api.unblock(person.id)
         assert "/scout goes and looks" in (await person.ask("/start")).text
-    assert rows(tmp_path, "SELECT count(*) FROM users WHERE blocked_at IS NOT NULL") == [(0,)]
+    assert rows(tmp_path, blocked) == [(0,)]
 
 
 async def test_a_block_is_believed_before_a_refusal(api: BotApi, tmp_path: Path) -> None:
