@@ -54,6 +54,15 @@ def rows(folder: Path, query: str) -> list[tuple[object, ...]]:
         return connection.execute(query).fetchall()
 
 
+async def until_rows(folder: Path, query: str, expected: list[tuple[object, ...]]) -> None:
+    """Wait until the database says so; nothing tells when it is written to."""
+    async with asyncio.timeout(10):
+        while True:
+            if await asyncio.to_thread(rows, folder, query) == expected:
+                return
+            await asyncio.sleep(0.01)
+
+
 class WatchedClock(HeldClock):
     """A held clock that a test can ask whether somebody sleeps."""
 

@@ -13,7 +13,7 @@ from bot.bootstrap import Fakes, telegram_username
 from bot.telegram.progress import ANSWER_AGAIN_S
 from tests.conftest import local_settings
 from tests.fakes.bot_api import TOKEN, USERNAME, BotApi
-from tests.fakes.people import PROFILE, Person, WatchedClock, rows, telegram_bot
+from tests.fakes.people import PROFILE, Person, WatchedClock, rows, telegram_bot, until_rows
 from tests.fakes.sources import HeldSource, TestSources
 from tests.integration.test_telegram_groups import member_change
 
@@ -139,9 +139,7 @@ async def test_who_blocks_the_bot_is_left_alone(api: BotApi, tmp_path: Path) -> 
         source.gate.set()
         await api.wait_for(lambda: _refused(api, person))
         await Person(api, 43).ask("/help")
-        async with asyncio.timeout(10):  # until it is stored, for the next start
-            while await asyncio.to_thread(rows, tmp_path, blocked) == [(0,)]:
-                await asyncio.sleep(0.01)
+        await until_rows(tmp_path, blocked, [(1,)])  # for the next start
     assert len(_refused(api, person)) == 1
     known = len(_sent(api, person))
     async with telegram_bot(api, tmp_path):
