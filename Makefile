@@ -38,7 +38,8 @@ check: $(VENV)/.installed-dev ## ruff, mypy --strict, import-linter
 	$(BIN)/lint-imports --no-cache
 
 bench: $(VENV)/.installed-dev ## what is measured (see bench/)
-	$(BIN)/python -m bench.scout
+	@for name in scout duplicates layouts flood telegram; do \
+	  echo "--- bench/$$name.py"; $(BIN)/python -m bench.$$name || exit 1; echo; done
 
 chaos: $(VENV)/.installed-dev ## kills the process in the middle of scouts, 20 times
 	WEBSCOUT_KILLS=20 $(BIN)/python -m pytest -q tests/e2e/test_kill.py

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import psutil
 
-ROUNDS = 3
-FAST_TOTAL = 4_000
+ROUNDS = 5
+FAST_TOTAL = 6_000
 STEADY_PER_S, STEADY_TOTAL = 200, 1_600
 CHATS = 500
 _TOKEN = "7:webscout-test-token"
