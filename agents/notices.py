@@ -15,7 +15,9 @@ def discovery_notices(discovery: Discovery, *, sample_stands_in: bool) -> Iterat
     no source that was asked for, but what is shown for want of one."""
     asked = [r for r in discovery.sources if not (sample_stands_in and r.source == SAMPLE)]
     if sample_stands_in:
-        yield SAMPLE_SHOWN if asked else SAMPLE_ONLY
+        yield SAMPLE_SHOWN if asked or discovery.unserved else SAMPLE_ONLY
+    for spec in discovery.unserved:
+        yield f"{spec}: no source there has what you are looking for."
     failed = [report for report in asked if report.error]
     if failed:
         yield f"{len(asked) - len(failed)} of {len(asked)} sources answered."

@@ -20,6 +20,7 @@ from agents.action.agent import ActionAgent, NoWriter
 from agents.configs import ScoutConfig, find_config
 from agents.discovery.agent import AllSourcesFailed, Discovery, DiscoveryAgent, SourceReport
 from agents.discovery.port import Need, Sources
+from agents.discovery.spending import Spending
 from agents.domain.draft import Draft
 from agents.domain.match import Funnel
 from agents.domain.run import Receipt, RunError, ScoutRequest, ScoutResult, Usage
@@ -95,6 +96,12 @@ class ScoutSteps:
         self._matching = matching
         self._action = action
         self._people = people
+        self._accounts: dict[str, Spending] = {}
+
+    def settle(self, run_id: str) -> float:
+        """Close the run's account; what it was charged, in US dollars."""
+        account = self._accounts.pop(run_id, None)
+        return 0.0 if account is None else account.usd
 
     def saga(self, config: ScoutConfig) -> Saga[ScoutState]:
         """The saga under a configuration."""
@@ -140,6 +147,7 @@ class ScoutSteps:
                 _need(request),
                 sample_fallback=request.sample_fallback,
                 progress=progress,
+                account=self._accounts.setdefault(context.run_id, Spending()),
             )
         except AllSourcesFailed as failure:
             raise StepFailed(str(failure), type="sources-failed") from failure
@@ -309,7 +317,7 @@ class Scout:
         )
 
     async def _keep_report(self, end: RunEnd[ScoutState]) -> None:
-        body = _REPORT.dump_json(_report(end)).decode()
+        body = _REPORT.dump_json(_report(end, self._steps.settle(end.run_id))).decode()
         await self._runs.keep_text(end.run_id, "report", body)
 
 
@@ -325,8 +333,7 @@ _EMPTY = _Report(
 _WORK = {"discover": "Gathering postings", "match": "Ranking", "act": "Drafting"}
 
 
-def _report(end: RunEnd[ScoutState]) -> _Report:
-    spent_usd = end.state.discovery.cost_usd if end.state.discovery else 0.0
+def _report(end: RunEnd[ScoutState], spent_usd: float) -> _Report:
     usage = Usage(steps=end.steps_done, apify_usd=spent_usd)
     completed = end.status is RunStatus.COMPLETED
     stopped = tuple(_WORK[name].lower() for name in end.stopped)

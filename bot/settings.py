@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     apify_api_token: SecretStr | None = None
     apify_api_base_url: Annotated[str, Field(pattern=_HTTP)] | None = None
     apify_actors_file: Path | None = None
-    apify_run_usd: Annotated[float, Field(gt=0, le=100)] = 1.0
+    apify_run_usd: Annotated[float, Field(ge=0.01, le=100)] = 1.0
     apify_starts_per_min: Annotated[int, Field(ge=1, le=600)] = 10
     scouts_burst: Annotated[int, Field(ge=1, le=1000)] = 5
     scout_refill_s: Annotated[float, Field(gt=0, le=86_400)] = 60.0
@@ -89,6 +89,8 @@ class Settings(BaseSettings):
         local = parts.scheme == "http" and parts.hostname in LOOPBACK
         if not parts.hostname or not (parts.scheme == "https" or local) or parts.query:
             raise ValueError("not an https address (http on loopback); /telegram is added to it")
+        if not local and parts.port not in {None, 443, 80, 88, 8443}:
+            raise ValueError(f"port {parts.port}; Telegram allows 443, 80, 88 and 8443")
         return value.rstrip("/")
 
     @field_validator("webhook_secret")

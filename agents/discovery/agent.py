@@ -4,12 +4,13 @@ came, what could not be read and what failed."""
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from agents.discovery.duplicates import collapse
 from agents.discovery.port import Need, Postings, Reading, Source, SourceFailed, Sources
+from agents.discovery.spending import Spending, paid_by
 from agents.domain.opportunity import Opportunity
 
 SAMPLE = "sample"
@@ -51,6 +52,8 @@ class Discovery:
     sample: bool = False
     cached: frozenset[str] = frozenset()
     cost_usd: float = 0.0
+    unserved: tuple[str, ...] = ()
+    """Specs of which no source has anything of the kinds that are wanted."""
 
     @property
     def unreadable(self) -> int:
@@ -83,18 +86,21 @@ class DiscoveryAgent:
         *,
         sample_fallback: bool = False,
         progress: Progress | None = None,
+        account: Spending | None = None,
     ) -> Discovery:
         """Ask the sources that `specs` name, keep what they gave, and return it collapsed.
 
         Raises AllSourcesFailed; InvalidValue for a spec that names no source. With
-        `sample_fallback` the sample source stands in when the others gave nothing.
+        `sample_fallback` the sample source stands in when the others gave nothing. What this
+        starts is charged to `account`, also when it fails or is cancelled.
         """
-        named = [
-            source for spec in dict.fromkeys(specs) for source in self._sources.resolve(spec, need)
-        ]
+        account = account or Spending()
+        resolved = {spec: self._sources.resolve(spec, need) for spec in specs}
+        named = [source for sources in resolved.values() for source in sources]
         sources = list({id(source): source for source in named}.values())  # `feeds` and one of them
-        async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(self._ask(source, progress)) for source in sources]
+        with paid_by(account):
+            async with asyncio.TaskGroup() as group:
+                asked = [group.create_task(self._ask(source, progress)) for source in sources]
         answers = [task.result() for task in asked]
         sample = bool(specs) and set(specs) == {SAMPLE}
         if sample_fallback and not sample and not any(r.opportunities for _, r in answers):
@@ -122,7 +128,8 @@ class DiscoveryAgent:
                 if reading.from_cache
                 for o in reading.opportunities
             ),
-            cost_usd=sum(reading.cost_usd for reading in readings),
+            cost_usd=account.usd,
+            unserved=tuple(spec for spec, sources in resolved.items() if not sources),
         )
 
     async def _ask(self, source: Source, progress: Progress | None) -> tuple[SourceReport, Reading]:
@@ -133,7 +140,6 @@ class DiscoveryAgent:
                 reading = await source.read()
         except SourceFailed as failure:
             error = str(failure)
-            reading = replace(reading, cost_usd=failure.cost_usd)
         except TimeoutError:
             error = f"{source.label}: no answer within {deadline_s:g} s"
         except Exception as unexpected:

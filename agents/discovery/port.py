@@ -10,12 +10,7 @@ from agents.domain.opportunity import Opportunity
 
 
 class SourceFailed(Exception):  # noqa: N818 - names the event
-    """A source gave nothing; the message says why, in one line, for people. `cost_usd` is what was
-    charged all the same."""
-
-    def __init__(self, message: str, cost_usd: float = 0.0) -> None:
-        super().__init__(message)
-        self.cost_usd = cost_usd
+    """A source gave nothing; the message says why, in one line, for people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +29,7 @@ class Reading:
     """What a source gave. `unreadable` counts the records that could not be used, by reason.
 
     `notice` is a line for people, such as how old the postings are. `stored` says that the store
-    has the postings already, `from_cache` that they were read from there. `cost_usd` is what this
-    reading was charged.
+    has the postings already, `from_cache` that they were read from there.
     """
 
     opportunities: tuple[Opportunity, ...]
@@ -43,7 +37,6 @@ class Reading:
     notice: str | None = None
     stored: bool = False
     from_cache: bool = False
-    cost_usd: float = 0.0
 
 
 class Source(Protocol):

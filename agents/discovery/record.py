@@ -66,6 +66,8 @@ class Origin:
     source: str
     fetched_at: datetime
     month_first: bool | None = None
+    live: bool = False
+    """Whether `fetched_at` is when the source itself said it: then "3 days ago" counts from it."""
 
 
 def read_record(raw: object, origin: Origin) -> Opportunity:
@@ -93,18 +95,18 @@ def _read(raw: Raw, title: str, origin: Origin) -> Opportunity:
     fetched_at = min(
         read_instant(_first(raw, "fetched_at")) or origin.fetched_at, origin.fetched_at
     )
-    said_fetched = _first(raw, "fetched_at") is not None
+    dated = origin.live or _first(raw, "fetched_at") is not None
     # Grants.gov, wherever its records turn up, writes the month first.
     month_first = True if "oppStatus" in raw else origin.month_first
     posted_at = read_instant(
         _first(raw, "posted_at"),
-        base=fetched_at if said_fetched else None,
+        base=fetched_at if dated else None,
         month_first=month_first,
     )
     # "due in 4 days" was true when it was read; a record that doesn't say when was just posted.
     deadline = read_deadline(
         _first(raw, "deadline"),
-        fetched_at if said_fetched else posted_at,
+        fetched_at if dated else posted_at,
         month_first=month_first,
     )
     locations = _locations(raw)

@@ -17,9 +17,7 @@ from agents.discovery.shared_work import Share, SharedWork
 from agents.domain.opportunity import Opportunity
 
 PATIENCE_S = 2.0
-"""How long a scout waits for a fresh reading when something current enough is stored."""
-CURRENT_ENOUGH_S = 24 * 3600.0
-"""Older than this (or two periods, for a source that is read seldom), it is waited for in full."""
+"""How long a scout waits for a fresh reading of a feed when something is stored."""
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +38,8 @@ class Fetched:
     unreadable: Mapping[str, int] = field(default_factory=dict)
     validators: Validators = field(default_factory=Validators)
     notice: str | None = None
-    cost_usd: float = 0.0
+    partial: bool = False
+    """Whether there is more that could not be read this time."""
 
 
 class Fetcher(Protocol):
@@ -71,6 +70,12 @@ class Fetcher(Protocol):
         """How long a fetch may take; None for the default of all sources."""
         ...
 
+    @property
+    def patience_s(self) -> float | None:
+        """How long a reader waits for a fresh reading when something is stored; None for as long
+        as it takes: paid work must not go on when those who wait for it have gone."""
+        ...
+
     async def fetch(self, known: Validators) -> Fetched | None:
         """Fetch; None when nothing has changed since `known`. Raises SourceFailed."""
         ...
@@ -82,7 +87,6 @@ class Refreshed:
 
     state: ShelfState
     notice: str | None = None
-    cost_usd: float = 0.0
 
 
 class StoredSource:
@@ -94,14 +98,11 @@ class StoredSource:
         shelf: Shelf,
         clock: Now,
         work: SharedWork[Refreshed],
-        *,
-        patience_s: float = PATIENCE_S,
     ) -> None:
         self._fetcher = fetcher
         self._shelf = shelf
         self._clock = clock
         self._work = work
-        self._patience_s = patience_s
         self.label = fetcher.label
 
     @property
@@ -114,21 +115,18 @@ class StoredSource:
         state = await self._shelf.state(self._fetcher.key)
         if state is None or state.fetched_at is None:
             return await self._first(state)
-        age_s = self._since(state.fetched_at)
-        if age_s < self._fetcher.period_s:
+        if self._since(state.fetched_at) < self._fetcher.period_s:
             return await self._stored(state)
         if self._pause_left(state) > 0:
             return await self._stored(state, _not_now(state))
-        patience_s = self._patience_s if age_s < self._current_enough_s else None
         try:
-            done = await self._join(state, patience_s)
+            done = await self._join(state, self._fetcher.patience_s)
         except TimeoutError:
             return await self._stored(state, "is being read again")
-        cost_usd = done.value.cost_usd if done.started else 0.0
         fresh = done.value.state
         if fresh.error is not None:
-            return replace(await self._stored(fresh, _not_now(fresh)), cost_usd=cost_usd)
-        return await self._just_read(done.value, cost_usd)
+            return await self._stored(fresh, _not_now(fresh))
+        return await self._just_read(done.value)
 
     async def due_in_s(self) -> float:
         """Seconds until the next refresh is due; failures wait longer each time, up to a period."""
@@ -161,7 +159,7 @@ class StoredSource:
         try:
             fetched = await self._fetcher.fetch(old.validators)
         except SourceFailed as failure:
-            return await self._failed(old, str(failure), failure.cost_usd)
+            return await self._failed(old, str(failure))
         except Exception as bug:
             # The source boundary: a bug in one must not cost the others' results.
             log.exception("source %s broke", self.label)
@@ -176,6 +174,8 @@ class StoredSource:
         if fetched is None:
             await self._shelf.note(key, good)
             return Refreshed(state=good)
+        if fetched.partial and len(fetched.opportunities) < old.found:
+            return await self._failed(old, fetched.notice or f"{self.label}: read in part only")
         state = replace(
             good,
             found=len(fetched.opportunities),
@@ -185,14 +185,14 @@ class StoredSource:
         if fetched.unreadable.keys() - old.unreadable.keys():  # the counts differ every time
             log.warning("source %s: not read: %s", self.label, dict(fetched.unreadable))
         await self._shelf.replace(key, state, fetched.opportunities)
-        return Refreshed(state=state, notice=fetched.notice, cost_usd=fetched.cost_usd)
+        return Refreshed(state=state, notice=fetched.notice)
 
-    async def _failed(self, old: ShelfState, error: str, cost_usd: float = 0.0) -> Refreshed:
+    async def _failed(self, old: ShelfState, error: str) -> Refreshed:
         if not old.failures:  # said once for the operator; the count is in the store
             log.warning("source failed: %s", error)
         state = replace(old, attempted_at=self._clock.now(), failures=old.failures + 1, error=error)
         await self._shelf.note(self._fetcher.key, state)
-        return Refreshed(state=state, cost_usd=cost_usd)
+        return Refreshed(state=state)
 
     async def _first(self, state: ShelfState | None) -> Reading:
         """Nothing is stored: wait as long as it takes, unless the source's terms say not yet."""
@@ -200,18 +200,16 @@ class StoredSource:
             again = f"asked again in {math.ceil(left)} s at the earliest"
             raise SourceFailed(f"{state.error}; {again}")
         done = await self._join(state)
-        cost_usd = done.value.cost_usd if done.started else 0.0
         if done.value.state.error is not None:
-            raise SourceFailed(done.value.state.error, cost_usd)
-        return await self._just_read(done.value, cost_usd)
+            raise SourceFailed(done.value.state.error)
+        return await self._just_read(done.value)
 
-    async def _just_read(self, fresh: Refreshed, cost_usd: float) -> Reading:
+    async def _just_read(self, fresh: Refreshed) -> Reading:
         return Reading(
             opportunities=await self._shelved(fresh.state),
             unreadable=fresh.state.unreadable,
             notice=fresh.notice,
             stored=True,
-            cost_usd=cost_usd,
         )
 
     async def _stored(self, state: ShelfState, why: str | None = None) -> Reading:
@@ -231,10 +229,6 @@ class StoredSource:
         at = state.fetched_at
         found = await self._shelf.current(self._fetcher.key)
         return found if at is None else await asyncio.to_thread(_confirmed, found, at)
-
-    @property
-    def _current_enough_s(self) -> float:
-        return max(CURRENT_ENOUGH_S, 2 * self._fetcher.period_s)
 
     def _pause_left(self, state: ShelfState) -> float:
         return self._fetcher.pause_s - self._since(state.attempted_at)

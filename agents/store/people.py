@@ -32,11 +32,12 @@ SAVED_MAX = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """A user as the store knows them: a random id, the question their next text answers, and the
-    words they asked for before the set-up."""
+    """A user as the store knows them: a random id, the question their next text answers, the
+    update that brought it up, and the words they asked for before the set-up."""
 
     id: str
     expecting: str | None
+    expecting_since: int = 0
     asked: str = ""
 
 
@@ -50,7 +51,8 @@ class PeopleStore:
     async def person(self, channel: str, external_id: str) -> Person:
         """The person behind a channel's id, made known on first sight."""
         where = (users.c.channel == channel) & (users.c.external_id == external_id)
-        query = sa.select(users.c.id, users.c.expecting, users.c.asked).where(where)
+        columns = (users.c.id, users.c.expecting, users.c.expecting_since, users.c.asked)
+        query = sa.select(*columns).where(where)
         async with self._db.read() as connection:
             row = (await connection.execute(query)).one_or_none()
         if row is None:
@@ -63,14 +65,19 @@ class PeopleStore:
             async with self._db.write() as connection:
                 await connection.execute(self._db.insert_once(users), new)
                 row = (await connection.execute(query)).one()
-        return Person(id=row.id, expecting=row.expecting, asked=row.asked or "")
+        return Person(
+            id=row.id,
+            expecting=row.expecting,
+            expecting_since=row.expecting_since or 0,
+            asked=row.asked or "",
+        )
 
-    async def expect(self, user_id: str, question: str | None) -> None:
-        """Remember which question the person's next text answers."""
+    async def expect(self, user_id: str, question: str | None, since: int = 0) -> None:
+        """Remember which question the person's next text answers, and the update that brought it
+        up: a text that came before it is no answer."""
+        values = {"expecting": question, "expecting_since": since}
         async with self._db.write() as connection:
-            await connection.execute(
-                sa.update(users).where(users.c.id == user_id).values(expecting=question)
-            )
+            await connection.execute(sa.update(users).where(users.c.id == user_id).values(values))
 
     async def remember_asked(self, user_id: str, words: str) -> None:
         """Remember the words asked for until the set-up is done."""

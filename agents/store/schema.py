@@ -63,6 +63,7 @@ users = _table(
     sa.Column("channel", sa.String(16), nullable=False),  # telegram, local, cli
     sa.Column("external_id", sa.String(64), nullable=False),
     sa.Column("expecting", sa.String(64)),  # the question that the user's next text answers
+    sa.Column("expecting_since", sa.BigInteger),  # the update that brought up the question
     sa.Column("asked", sa.Text),  # the words of the /scout that began the set-up
     sa.Column("blocked_at", UtcDateTime),  # they blocked the bot, and have not come back
     sa.Column("created_at", UtcDateTime, nullable=False),

@@ -41,9 +41,14 @@ class Field(StrEnum):
     ABOUT = "about"
 
 
+SCOUTING = frozenset({Action.REFRESH, Action.SCOUT})
+"""The actions that start a scout."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tap:
-    """A button's meaning. `subject` is a run's id, a posting's id, a field or a kind."""
+    """A button's meaning. `subject` is a run's id, a posting's id, a field or a kind; `rank` is a
+    match's, or for a switch what it is turned to: 1 on, 0 off, the same however often it comes."""
 
     action: Action
     subject: str = ""

@@ -34,6 +34,8 @@ Context = ContextTypes.DEFAULT_TYPE
 SHORTLIST_MAX = 30
 SETUP = "setup:"
 """What a person is expected to answer: a field, in the set-up with this before it."""
+REPEATS_MAX = 1_000
+"""How many updates a restart may bring again; another bot's numbers are further away."""
 SETUP_FIELDS = (Field.SKILLS, Field.LOCATIONS, Field.KINDS)
 _NOT_CHANGED = "Nothing was changed."
 PLAIN_TEXT = (
@@ -104,20 +106,26 @@ class Desk:
         """Send a plain answer."""
         await tell(self.bot, chat_id, View(text=html))
 
-    async def ask(self, person: Person, chat_id: int, field: Field, *, setup: bool) -> None:
-        """Ask for one part of the profile and remember that the next text answers it."""
-        await self.people.expect(person.id, f"{SETUP if setup else ''}{field}")
+    async def ask(
+        self, person: Person, chat_id: int, field: Field, *, setup: bool, update_id: int
+    ) -> None:
+        """Ask for one part of the profile and remember that the next text answers it: not the
+        update that made us ask, which a restart may bring again."""
+        await self.people.expect(person.id, f"{SETUP if setup else ''}{field}", update_id)
         if field is Field.KINDS:
             profile = await self.people.profile(person.id)
             await tell(self.bot, chat_id, views.kinds(profile.kinds))
         else:
             await tell(self.bot, chat_id, views.question(field, setup=setup))
 
-    async def ask_next(self, person: Person, chat_id: int, answered: Field) -> None:
+    async def ask_next(
+        self, person: Person, chat_id: int, answered: Field, *, update_id: int
+    ) -> None:
         """Go on with the set-up after one of its questions."""
         at = SETUP_FIELDS.index(answered) + 1
         if at < len(SETUP_FIELDS):
-            await self.ask(person, chat_id, SETUP_FIELDS[at], setup=True)
+            field = SETUP_FIELDS[at]
+            await self.ask(person, chat_id, field, setup=True, update_id=update_id)
             return
         await self.people.expect(person.id, None)
         profile = await self.people.profile(person.id)
@@ -180,7 +188,9 @@ class Commands:
         if not await self._desk.people.has_profile(person.id):
             await self._desk.people.remember_asked(person.id, query[:QUERY_MAX])
             await self._desk.say(chat_id, "First, who are you? Three short questions.")
-            await self._desk.ask(person, chat_id, Field.SKILLS, setup=True)
+            await self._desk.ask(
+                person, chat_id, Field.SKILLS, setup=True, update_id=update.update_id
+            )
             return
         await self._desk.people.expect(person.id, None)
         await self._desk.start_scout(person, chat_id, query, update_id=update.update_id)
@@ -267,6 +277,11 @@ class Commands:
             return
         setup = person.expecting.startswith(SETUP)
         field = Field(person.expecting.removeprefix(SETUP))
+        if 0 <= person.expecting_since - update.update_id < REPEATS_MAX:
+            # Handled before, and brought again by a restart: only the next question may be lost.
+            since = person.expecting_since
+            await self._desk.ask(person, chat_id, field, setup=setup, update_id=since)
+            return
         profile = await self._desk.people.profile(person.id)
         try:
             profile = read_answer(field, _message(update).text or "", profile)
@@ -277,7 +292,7 @@ class Commands:
             return
         await self._desk.people.keep_profile(person.id, profile)
         if setup:
-            await self._desk.ask_next(person, chat_id, field)
+            await self._desk.ask_next(person, chat_id, field, update_id=update.update_id)
             return
         await self._desk.people.expect(person.id, None)
         await tell(self._desk.bot, chat_id, views.profile(profile, "Saved."))

@@ -10,6 +10,7 @@ import json
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeGuard
 
@@ -17,11 +18,14 @@ from telegram import Bot, Update
 
 from agents.store.errors import StoreError
 from agents.store.inbox import Arrival
+from bot.telegram.buttons import SCOUTING, OldButton, decode
+from bot.telegram.slots import SLOTS
 
 CHAT_WAITING_MAX = 30
-ALL_WAITING_MAX = 1_000
+ALL_WAITING_MAX = 10_000
 AT_ONCE_MAX = 128
 DRAIN_WITHIN_S = 5.0
+CANCEL_WAITS_S = 5.0
 NOTED_WITHIN_S = 0.05
 
 log = logging.getLogger(__name__)
@@ -49,6 +53,8 @@ class Inbox(Protocol):
 @dataclass(slots=True)
 class _Chat:
     waiting: deque[Update] = field(default_factory=deque)
+    current: Update | None = None
+    handled: asyncio.Event = field(default_factory=asyncio.Event)
     told: bool = False
 
 
@@ -128,15 +134,18 @@ class Intake:
         if update.callback_query is not None:
             self._run(self._guarded(self._on_arrival, update))
         async with self._room:
-            await self._room.wait_for(lambda: self._waiting < ALL_WAITING_MAX)
+            await self._room.wait_for(lambda: self._waiting < ALL_WAITING_MAX or is_cancel(update))
             if self._leaving.is_set():
                 return  # stored, for the next start
             self._waiting += 1
         chat_id = update.effective_chat.id if update.effective_chat else None
-        if chat_id is None or is_cancel(update):
+        if chat_id is None:
             self._run(self._handle_now(update))
             return
         chat = self._chats.get(chat_id)
+        if is_cancel(update):
+            self._run(self._cancel(update, chat))
+            return
         if chat is None:
             chat = self._chats[chat_id] = _Chat()
             chat.waiting.append(update)
@@ -152,10 +161,32 @@ class Intake:
             self._run(self._guarded(self._on_overflow, update))
         await self._leave(update)
 
+    async def _cancel(self, update: Update, chat: _Chat | None) -> None:
+        """Past the queue; but what would start a scout and was sent before it must not start one
+        after it: if it waits it is dropped, if it is being handled it is waited for a moment."""
+        if chat is not None:
+            starting = [waiting for waiting in chat.waiting if starts_scout(waiting)]
+            for waiting in starting:
+                chat.waiting.remove(waiting)
+                await self._leave(waiting)
+            if chat.current is not None and starts_scout(chat.current):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(CANCEL_WAITS_S):
+                        await chat.handled.wait()
+        await self._handle_now(update)
+
     async def _work_off(self, chat_id: int, chat: _Chat) -> None:
         while chat.waiting:
+            chat.current = chat.waiting.popleft()
+            chat.handled.clear()
             async with self._slots:
-                await self._handle_now(chat.waiting.popleft())
+                token = SLOTS.set(self._slots)
+                try:
+                    await self._handle_now(chat.current)
+                finally:
+                    SLOTS.reset(token)
+            chat.handled.set()
+            chat.current = None
         del self._chats[chat_id]  # no await since the queue was seen empty
 
     async def _handle_now(self, update: Update) -> None:
@@ -199,9 +230,12 @@ class Intake:
             while self._handled:
                 await self._wait_for_more()
                 handled, self._handled = self._handled, []
-                await self._inbox.done(handled)
-        except StoreError as error:
-            log.warning("handled updates can't be noted, the next start repeats them: %s", error)
+                try:
+                    await self._inbox.done(handled)
+                except StoreError as error:
+                    self._handled = handled + self._handled  # with the next that is handled
+                    log.warning("handled updates can't be noted yet: %s", error)
+                    return
         finally:
             self._noting = None
 
@@ -210,6 +244,18 @@ def is_cancel(update: Update) -> bool:
     """Whether the update is the command that goes past the queue."""
     words = (update.message.text or "").split(maxsplit=1) if update.message else []
     return bool(words) and words[0].partition("@")[0].lower() == "/cancel"
+
+
+def starts_scout(update: Update) -> bool:
+    """Whether the update asks for a scout, by a command, a start link or a button."""
+    if update.callback_query is not None:
+        try:
+            return decode(update.callback_query.data or "").action in SCOUTING
+        except OldButton:
+            return False
+    words = (update.message.text or "").split(maxsplit=1) if update.message else []
+    command = words[0].partition("@")[0].lower() if words else ""
+    return command == "/scout" or (command == "/start" and len(words) > 1)
 
 
 def is_update(raw: object) -> TypeGuard[Raw]:

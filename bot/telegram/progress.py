@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Coroutine
+from contextvars import Context
 from typing import Any, TypeAlias
 
 from telegram import LinkPreviewOptions
@@ -125,7 +126,8 @@ class ScoutMessages:
         self._start(f"follow:{run_id}", self._edit_until_ended(run_id))
 
     def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        follower = asyncio.create_task(work, name=name)
+        # A context of its own: it holds none of the slots that its maker's handler holds.
+        follower = asyncio.create_task(work, name=name, context=Context())
         self._followers.add(follower)
         follower.add_done_callback(self._left)
 

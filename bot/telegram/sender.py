@@ -9,7 +9,8 @@ import html
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
@@ -17,6 +18,7 @@ from telegram.error import BadRequest, ChatMigrated, Forbidden, TelegramError
 from telegram.ext import BaseRateLimiter
 
 from bot.telegram.request import FloodWait
+from bot.telegram.slots import slot_given_back
 from resilience.clock import Clock
 
 FLOODS_MAX = 5
@@ -111,7 +113,7 @@ class Sender(BaseRateLimiter[object]):
             raise TooManyWaiting(f"{WAITING_MAX} calls wait for this chat")
         turn.waiting += 1
         try:
-            async with turn.lock:
+            async with _turn_taken(turn.lock):
                 result = await self._in_turn(callback, args, kwargs, endpoint, data)
         finally:
             turn.waiting -= 1
@@ -155,7 +157,8 @@ class Sender(BaseRateLimiter[object]):
                 if floods > FLOODS_MAX or flood.seconds > FLOOD_MAX_S:
                     raise
                 log.info("a chat is in a flood wait of %g s", flood.seconds)
-                await self._clock.sleep(flood.seconds)
+                async with slot_given_back():
+                    await self._clock.sleep(flood.seconds)
             except ChatMigrated as move:
                 moves += 1
                 if moves > MOVES_MAX:
@@ -191,6 +194,19 @@ class _Turn:
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.waiting = 0
+
+
+@asynccontextmanager
+async def _turn_taken(lock: asyncio.Lock) -> AsyncIterator[None]:
+    if lock.locked():
+        async with slot_given_back():
+            await lock.acquire()
+    else:
+        await lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _digest(data: Data) -> int:

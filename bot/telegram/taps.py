@@ -14,7 +14,7 @@ from agents.domain.run import ScoutResult
 from agents.draft import NoSuchMatch
 from agents.store.people import Person
 from bot.telegram import views
-from bot.telegram.buttons import Action, Field, OldButton, Tap, decode, field_of, kind_of
+from bot.telegram.buttons import SCOUTING, Action, Field, OldButton, Tap, decode, field_of, kind_of
 from bot.telegram.handlers import SETUP, SETUP_FIELDS, Context, Desk
 from bot.telegram.limits import Limits
 from bot.telegram.progress import show, tell
@@ -97,8 +97,8 @@ class Taps:
             await self._desk.say(update.effective_user.id, OLD)
 
     async def _admitted(self, update: Update, tap: Tap) -> bool:
-        scouts = tap.action in {Action.REFRESH, Action.SCOUT}
-        return await (self._limits.scouts(update) if scouts else self._limits.commands(update))
+        limits = self._limits
+        return await (limits.scouts if tap.action in SCOUTING else limits.commands)(update)
 
     # --- the shortlist ------------------------------------------------------------------------
 
@@ -190,18 +190,20 @@ class Taps:
     async def _edit(self, tapped: "_Tapped") -> None:
         setup = tapped.tap.subject == "setup"
         field = SETUP_FIELDS[0] if setup else field_of(tapped.tap)
-        await self._desk.ask(tapped.person, tapped.chat_id, field, setup=setup)
+        await self._desk.ask(
+            tapped.person, tapped.chat_id, field, setup=setup, update_id=tapped.update_id
+        )
 
     async def _remote(self, tapped: "_Tapped") -> None:
         profile = await self._desk.people.profile(tapped.person.id)
-        profile = replace(profile, remote=not profile.remote)
+        profile = replace(profile, remote=bool(tapped.tap.rank))
         await self._desk.people.keep_profile(tapped.person.id, profile)
         await show(self._desk.bot, tapped.chat_id, tapped.message_id, views.profile(profile))
 
     async def _kind(self, tapped: "_Tapped") -> None:
         kind = kind_of(tapped.tap)
         profile = await self._desk.people.profile(tapped.person.id)
-        chosen = set(profile.kinds) ^ {kind}
+        chosen = set(profile.kinds) | {kind} if tapped.tap.rank else set(profile.kinds) - {kind}
         profile = replace(profile, kinds=tuple(k for k in Kind if k in chosen))
         await self._desk.people.keep_profile(tapped.person.id, profile)
         await show(self._desk.bot, tapped.chat_id, tapped.message_id, views.kinds(profile.kinds))
@@ -210,12 +212,14 @@ class Taps:
         field = field_of(tapped.tap)
         if tapped.person.expecting != f"{SETUP}{field}":
             return
-        await self._desk.ask_next(tapped.person, tapped.chat_id, field)
+        await self._desk.ask_next(tapped.person, tapped.chat_id, field, update_id=tapped.update_id)
 
     async def _done(self, tapped: "_Tapped") -> None:
         expecting = tapped.person.expecting or ""
         if expecting == f"{SETUP}{Field.KINDS}":
-            await self._desk.ask_next(tapped.person, tapped.chat_id, Field.KINDS)
+            await self._desk.ask_next(
+                tapped.person, tapped.chat_id, Field.KINDS, update_id=tapped.update_id
+            )
         elif expecting == Field.KINDS:
             await self._desk.people.expect(tapped.person.id, None)
             profile = await self._desk.people.profile(tapped.person.id)

@@ -273,7 +273,7 @@ def profile(profile: Profile, note: str = "") -> View:
                 _edit("Kinds", Field.KINDS),
             ],
             [
-                _button(f"Set {remote}", Tap(action=Action.REMOTE)),
+                _button(f"Set {remote}", Tap(action=Action.REMOTE, rank=int(not profile.remote))),
                 _edit("Minimum pay", Field.MIN_PAY),
                 _edit("About", Field.ABOUT),
             ],
@@ -309,7 +309,10 @@ def question(field: Field, *, setup: bool) -> View:
 def kinds(chosen: Sequence[Kind]) -> View:
     """The kinds, each on or off."""
     buttons = [
-        _button(f"{'✓ ' if kind in chosen else ''}{kind}", Tap(action=Action.KIND, subject=kind))
+        _button(
+            f"{'✓ ' if kind in chosen else ''}{kind}",
+            Tap(action=Action.KIND, subject=kind, rank=int(kind not in chosen)),
+        )
         for kind in Kind
     ]
     done = _button("Done", Tap(action=Action.DONE))

@@ -202,16 +202,21 @@ async def test_the_next_scout_within_the_period_starts_nothing(
 
 
 async def test_cancelling_a_scout_aborts_its_run(tmp_path: Path, apify: FakeApify) -> None:
-    """One start, one abort, and the scout is cancelled when the abort is done."""
+    """One start, one abort; the scout is cancelled when the abort is done, and its receipt says
+    what was spent until then."""
     actor = apify.actor(INDEED)
     actor.hold()
+    actor.usage_usd = 0.25
     async with product(tmp_path, apify, apify_actors_file=one_actor(tmp_path)) as core:
         person = await core.people.person("test", "1")
         run_id = await core.scout.create(person.id, ScoutRequest(sources=("apify",)))
         await core.scout.launch(run_id)
         await apify.until(lambda: bool(apify.seen("run")))
         assert await core.scout.cancel(run_id)
-        assert (await core.scout.wait(run_id)).status == "cancelled"
+        result = await core.scout.wait(run_id)
+        assert result.status == "cancelled"
+        assert result.receipt is not None
+        assert result.receipt.spent.apify_usd == 0.25
         assert (apify.starts, apify.aborts) == (1, 1)
         assert apify.runs[0].status == "ABORTED"
 
@@ -291,7 +296,7 @@ async def test_a_run_that_failed_is_paid_for_and_not_repeated_at_once(
     async with product(tmp_path, apify, clock) as core:
         result = await scout(core, kinds=(Kind.JOB,))
         assert result.usage.apify_usd == 0.135
-        assert any("the actor failed (blocked)" in notice for notice in result.notices)
+        assert any("the actor failed" in notice for notice in result.notices)
         clock.advance(20)
         again = await scout(core, kinds=(Kind.JOB,))
         assert again.usage.apify_usd == 0

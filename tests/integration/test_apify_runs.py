@@ -170,9 +170,9 @@ async def test_a_bad_end_with_items_is_a_part(apify: FakeApify, runs: ApifyRuns,
 @pytest.mark.parametrize(
     ("ends", "words"),
     [
-        ("FAILED", "the actor failed (Proxy is down)"),
-        ("TIMED-OUT", "the actor ran out of time and found nothing (Proxy is down)"),
-        ("ABORTED", "the run was aborted at Apify and found nothing (Proxy is down)"),
+        ("FAILED", "the actor failed"),
+        ("TIMED-OUT", "the actor ran out of time and found nothing"),
+        ("ABORTED", "the run was aborted at Apify and found nothing"),
     ],
 )
 async def test_a_bad_end_with_nothing(
@@ -298,7 +298,7 @@ REFUSALS = [
     (401, "some-new-type", Refusal.TOKEN_REFUSED, "the Apify token is refused"),
     (404, "record-not-found", Refusal.NO_SUCH_ACTOR, "no such actor"),
     (403, "actor-is-not-rented", Refusal.REJECTED, "the Apify account has not rented this actor"),
-    (400, "invalid-input", Refusal.REJECTED, "Apify refuses it (Field a.b is off, ...)"),
+    (400, "invalid-input", Refusal.REJECTED, "Apify refuses it (invalid-input)"),
     (500, "internal-server-error", Refusal.UNAVAILABLE, "Apify has trouble (HTTP 500)"),
 ]  # fmt: skip
 

@@ -293,3 +293,55 @@ async def test_the_twenty_first_command_waits(api: BotApi, tmp_path: Path) -> No
         await Person(api, 43).ask("/saved")
         clock.advance(2)
         assert "Nothing saved yet" in (await person.ask("/saved")).text
+
+
+async def test_an_answer_brought_again_answers_no_other_question(
+    api: BotApi, tmp_path: Path
+) -> None:
+    """A restart while the next question waits for Telegram: the answer is not taken for it."""
+    person = Person(api)
+    async with telegram_bot(api, tmp_path):
+        await person.ask("/scout")
+        await person.read("What can you do?")
+        api.flood(person.id, 600)
+        await person.say("python, sql")
+        await api.wait_for(lambda: [c for c in api.calls if c.status == 429])
+    async with telegram_bot(api, tmp_path):
+        await person.read("Where do you want to work?")
+    assert rows(tmp_path, "SELECT json_extract(body, '$.skills') FROM profiles") == [
+        ('["python","sql"]',)
+    ]
+    assert rows(tmp_path, "SELECT json_extract(body, '$.locations') FROM profiles") == [("[]",)]
+
+
+@pytest.mark.parametrize("label", ["Set Remote: no", "grant"])
+async def test_a_switch_brought_again_stays_where_it_is(
+    api: BotApi, tmp_path: Path, label: str
+) -> None:
+    """A button says what it turns a switch to, so that a restart does not turn it back."""
+    person = Person(api)
+    async with telegram_bot(api, tmp_path):
+        await person.ask("/profile skills: python; remote: yes; kinds: job")
+        if label == "grant":
+            await person.tap("Kinds")
+        await person.label(label)
+        api.flood(person.id, 600)
+        await person.tap(label)
+        await api.wait_for(lambda: [c for c in api.calls if c.status == 429])
+    async with telegram_bot(api, tmp_path):
+        await Person(api, 43).ask("/help")
+    told = rows(tmp_path, "SELECT body FROM profiles")[0][0]
+    profile = json.loads(str(told))
+    assert (profile["remote"], profile["kinds"]) in [(False, ["job"]), (True, ["job", "grant"])]
+
+
+async def test_cancel_right_behind_a_scout_stops_it(api: BotApi, tmp_path: Path) -> None:
+    """Sent in one breath, the scout is begun and then cancelled, not the other way round."""
+    person, source = Person(api), HeldSource()
+    fakes = Fakes(sources=TestSources({"held": source}))
+    async with telegram_bot(api, tmp_path, fakes, sources=("held",)):
+        await person.ask(PROFILE)
+        await person.say("/scout")
+        await person.say("/cancel")
+        await person.read("Nothing of this scout was kept")
+    assert rows(tmp_path, "SELECT status FROM runs") == [("cancelled",)]

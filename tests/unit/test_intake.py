@@ -18,6 +18,7 @@ from bot.telegram.intake import (
     is_cancel,
     is_update,
 )
+from bot.telegram.slots import slot_given_back
 from tests.fakes.saga_clock import settle
 
 BOT = Bot("7:x")
@@ -258,8 +259,9 @@ async def test_what_can_t_be_stored_is_not_accepted() -> None:
     assert door.handled == [1]
 
 
-async def test_what_can_t_be_noted_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """A handled update stays for the next start, says the log; later ones are noted again."""
+async def test_what_can_t_be_noted_is_noted_later(caplog: pytest.LogCaptureFixture) -> None:
+    """A handled update that the store did not take goes with the next one: a restart must not
+    handle it after what came later."""
     door = Door()
     door.gate.clear()
     async with door.intake as intake:
@@ -270,9 +272,55 @@ async def test_what_can_t_be_noted_stops_nothing(caplog: pytest.LogCaptureFixtur
         door.inbox.broken = False
         await intake.accept([text(2)])
     assert door.handled == [1, 2]
-    assert door.inbox.bodies[1] is not None
-    assert door.inbox.bodies[2] is None
-    assert "the next start repeats them" in caplog.text
+    assert set(door.inbox.bodies.values()) == {None}
+    assert "can't be noted yet" in caplog.text
+
+
+@pytest.mark.parametrize("command", ["/scout", "/scout data", "/start token"])
+async def test_cancel_comes_after_the_scout_before_it(command: str) -> None:
+    """A scout that is being started is started first, so that there is something to cancel; one
+    that waits for its turn is not started at all."""
+    door = Door()
+    door.gate.clear()
+    async with door.intake as intake:
+        await intake.accept([text(1, command), text(2, "/help"), text(3, "/scout")])
+        await intake.accept([text(4, "/cancel")])
+        await settle()
+        assert door.handled == []
+        door.gate.set()
+        await settle()
+    assert door.handled in ([1, 4, 2], [1, 2, 4])
+    assert set(door.inbox.bodies.values()) == {None}
+
+
+async def test_a_handler_that_waits_for_telegram_leaves_its_place() -> None:
+    """Chats in a flood wait don't keep the others from being handled."""
+    door = Door()
+    flooded = asyncio.Event()
+
+    async def handle(update: Update) -> None:
+        if update.update_id > 1:
+            async with slot_given_back():
+                await flooded.wait()
+        door.handled.append(update.update_id)
+
+    intake = Intake(
+        bot=BOT,
+        inbox=door.inbox,
+        handle=handle,
+        on_arrival=handle,
+        on_overflow=handle,
+        noted_within_s=0,
+    )
+    async with intake:
+        many = range(2, 2 * AT_ONCE_MAX)
+        await intake.accept([text(n, chat_id=n) for n in many])
+        await settle()
+        await intake.accept([text(1, chat_id=1)])
+        await settle()
+        assert door.handled == [1]
+        flooded.set()
+    assert len(door.handled) == len(many) + 1
 
 
 async def test_a_broken_handler_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from agents.discovery.port import ShelfState, SourceFailed, Validators
+from agents.discovery.port import Reading, ShelfState, SourceFailed, Validators
 from agents.discovery.refresh import KEPT_FOR, FeedRefresher
 from agents.discovery.shared_work import SharedWork
+from agents.discovery.spending import Spending, charge, paid_by
 from agents.discovery.stored import Fetched, Refreshed, StoredSource
 from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.opportunities import opportunity
@@ -29,6 +30,7 @@ class FakeFetcher:
     period_s: float = HOUR
     pause_s: float = 5.0
     deadline_s: float | None = None
+    patience_s: float | None = 60.0
     known: list[Validators] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -65,11 +67,10 @@ class Room:
     clock: FixedClock
     shelf: MemoryShelf
     work: SharedWork[Refreshed]
-    patience_s: float = 60.0
 
     def source(self, fetcher: FakeFetcher) -> StoredSource:
         """The source over the fetcher."""
-        return StoredSource(fetcher, self.shelf, self.clock, self.work, patience_s=self.patience_s)
+        return StoredSource(fetcher, self.shelf, self.clock, self.work)
 
     async def state(self, key: str = "a-feed") -> ShelfState:
         """What is known of the last reading."""
@@ -133,11 +134,11 @@ async def test_an_unchanged_answer_makes_the_postings_current(room: Room) -> Non
 
 async def test_a_slow_source_gives_what_is_stored(room: Room) -> None:
     """After a moment's patience, with a notice of the age; the refresh goes on and is stored."""
-    room.patience_s = 0.001
     fetcher = FakeFetcher([found(A), found(B)])
     await room.source(fetcher).read()
     room.clock.advance(2 * HOUR)
     fetcher.gate.clear()
+    fetcher.patience_s = 0.001
     reading = await room.source(fetcher).read()
     assert [o.id for o in reading.opportunities] == ["a"]
     assert reading.from_cache
@@ -146,25 +147,6 @@ async def test_a_slow_source_gives_what_is_stored(room: Room) -> None:
     assert (await room.source(fetcher).refresh_shared()).fetched_at == room.clock.now()
     assert [o.id for o in (await room.source(fetcher).read()).opportunities] == ["b"]
     assert fetcher.fetches == 2
-
-
-async def test_what_is_too_old_is_waited_for(room: Room) -> None:
-    """Postings of yesterday are shown only when the source fails."""
-    room.patience_s = 0.0
-    fetcher = FakeFetcher([found(A), found(B), DOWN])
-    await room.source(fetcher).read()
-    room.clock.advance(25 * HOUR)
-    fetcher.gate.clear()
-    reading = asyncio.create_task(room.source(fetcher).read())
-    await asyncio.wait({reading}, timeout=0.01)
-    fetcher.gate.set()
-    assert [o.id for o in (await reading).opportunities] == ["b"]
-    room.clock.advance(72 * HOUR)
-    late = await room.source(fetcher).read()
-    assert [o.id for o in late.opportunities] == ["b"]
-    assert late.notice == (
-        "a-feed: could not be read now (a-feed: it answered 500); its postings here are 3 days old"
-    )
 
 
 async def test_a_failure_leaves_what_is_stored_and_says_so(room: Room) -> None:
@@ -197,27 +179,75 @@ async def test_nothing_stored_and_nothing_to_be_had(room: Room) -> None:
     assert len((await room.source(fetcher).read()).opportunities) == 1
 
 
-async def test_what_a_fetch_cost_is_paid_by_who_began_it(room: Room) -> None:
+@dataclass
+class PaidFetcher(FakeFetcher):
+    """Each fetch costs 25 cents, also one that fails or is cancelled."""
+
+    patience_s: float | None = None
+
+    async def fetch(self, known: Validators) -> Fetched | None:
+        """The next answer."""
+        try:
+            return await super().fetch(known)
+        finally:
+            charge(0.25)
+
+
+async def reading_for(source: StoredSource, account: Spending) -> Reading:
+    """A reading on somebody's account."""
+    with paid_by(account):
+        return await source.read()
+
+
+async def test_a_fetch_is_paid_by_who_began_it(room: Room) -> None:
     """Once, by one of those who waited; a reading from the store is free."""
-    fetcher = FakeFetcher([found(A, cost_usd=0.25)])
-    source = room.source(fetcher)
-    readings = await asyncio.gather(*(source.read() for _ in range(10)))
-    assert sorted(reading.cost_usd for reading in readings) == [0.0] * 9 + [0.25]
-    assert (await source.read()).cost_usd == 0.0
-    assert fetcher.fetches == 1
+    source = room.source(PaidFetcher([found(A)]))
+    accounts = [Spending() for _ in range(10)]
+    await asyncio.gather(*(reading_for(source, account) for account in accounts))
+    assert sorted(account.usd for account in accounts) == [0.0] * 9 + [0.25]
+    await reading_for(source, late := Spending())
+    assert late.usd == 0.0
 
 
-async def test_what_a_fetch_cost_in_vain_is_told(room: Room) -> None:
-    """With the reason when nothing is stored, beside the stored postings else."""
-    fetcher = FakeFetcher([SourceFailed("a-feed: the actor failed", 0.1)])
-    with pytest.raises(SourceFailed) as caught:
-        await room.source(fetcher).read()
-    assert caught.value.cost_usd == 0.1
-    other = FakeFetcher([found(A), SourceFailed("other: failed", 0.2)], label="other")
-    await room.source(other).read()
+async def test_a_fetch_in_vain_is_paid_for(room: Room) -> None:
+    """Also when it fails, and when it is cancelled."""
+    failing = room.source(PaidFetcher([SourceFailed("a-feed: the actor failed")]))
+    account = Spending()
+    with pytest.raises(SourceFailed):
+        await reading_for(failing, account)
+    assert account.usd == 0.25
+    held = PaidFetcher([found(A)], label="held")
+    held.gate.clear()
+    waiting = asyncio.create_task(reading_for(room.source(held), account))
+    await held.asked.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert account.usd == 0.5
+
+
+async def test_paid_work_is_waited_for(room: Room) -> None:
+    """Nobody's patience ends before it does: nothing could stop it then."""
+    fetcher = PaidFetcher([found(A), found(B)])
+    await room.source(fetcher).read()
     room.clock.advance(HOUR)
-    reading = await room.source(other).read()
-    assert (reading.cost_usd, reading.from_cache) == (0.2, True)
+    fetcher.gate.clear()
+    fetcher.asked.clear()
+    waiting = asyncio.create_task(room.source(fetcher).read())
+    await fetcher.asked.wait()
+    fetcher.gate.set()
+    assert [o.id for o in (await waiting).opportunities] == ["b"]
+
+
+async def test_a_part_does_not_replace_more(room: Room) -> None:
+    """A reading that could not be read to its end is a failure where more is stored."""
+    fetcher = FakeFetcher([found(A, B), found(A, partial=True, notice="a-feed: page 2 failed")])
+    await room.source(fetcher).read()
+    room.clock.advance(HOUR)
+    reading = await room.source(fetcher).read()
+    assert [o.id for o in reading.opportunities] == ["a", "b"]
+    assert "page 2 failed" in (reading.notice or "")
+    assert (await room.state()).failures == 1
 
 
 class LateShelf(MemoryShelf):
@@ -238,7 +268,7 @@ class LateShelf(MemoryShelf):
 async def test_who_comes_as_a_fetch_ends_does_not_fetch_again(room: Room) -> None:
     """What was known before the store answered may have changed: an actor's run costs money."""
     shelf = room.shelf = LateShelf()
-    fetcher = FakeFetcher([found(A, cost_usd=0.25)])
+    fetcher = FakeFetcher([found(A)])
     gate = asyncio.Event()
     shelf.gates.append(gate)
     late = asyncio.create_task(room.source(fetcher).read())
@@ -247,7 +277,7 @@ async def test_who_comes_as_a_fetch_ends_does_not_fetch_again(room: Room) -> Non
     gate.set()
     reading = await late
     assert [o.id for o in reading.opportunities] == ["a"]
-    assert (fetcher.fetches, reading.cost_usd) == (1, 0.0)
+    assert fetcher.fetches == 1
 
 
 # --- the operators' log -----------------------------------------------------------------------

@@ -22,6 +22,7 @@ _DEADLINE_MAX_S = 170.0
 class ActorFetcher:
     """Implements Fetcher over Apify."""
 
+    patience_s = None
     pause_s = 30.0  # a run that failed is not paid for again at once
 
     def __init__(
@@ -61,12 +62,10 @@ class ActorFetcher:
             charge_max_usd=self._charge_max_usd,
         )
         result = await self._runs.run(self._actor.actor, self._input, limits)
-        origin = Origin(source=self.label, fetched_at=self._now())
+        origin = Origin(source=self.label, fetched_at=self._now(), live=True)
         found, unreadable = await asyncio.to_thread(read_all, result.items, origin, self._layout)
         if unreadable and not found:
             none = f"{self.label}: none of its {len(result.items)} items can be read"
-            raise SourceFailed(none, result.cost_usd)
+            raise SourceFailed(none)
         cut = f"{self.label}: this is a part of what it found" if result.truncated else None
-        return Fetched(
-            opportunities=found, unreadable=unreadable, notice=cut, cost_usd=result.cost_usd
-        )
+        return Fetched(opportunities=found, unreadable=unreadable, notice=cut)

@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from agents.discovery.port import SourceFailed
+from agents.discovery.spending import charge
 from agents.domain.errors import InvalidValue
 
 if TYPE_CHECKING:
@@ -68,8 +69,9 @@ class ApifyRefused(SourceFailed):
     known."""
 
     def __init__(self, subject: str, reason: Refusal, words: str, cost_usd: float = 0.0) -> None:
-        super().__init__(f"{subject}: {words}", cost_usd)
+        super().__init__(f"{subject}: {words}")
         self.reason = reason
+        self.cost_usd = cost_usd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,13 +226,16 @@ class ApifyRuns:
             return None
         try:
             with self._translated(sdk, f"apify run {run.id}"):
-                return await sdk.client.run(run.id).abort(timeout=_REQUEST)
+                aborted = await sdk.client.run(run.id).abort(timeout=_REQUEST)
+            charge(aborted.usage_total_usd or 0.0)
+            return aborted
         except SourceFailed as failure:
             log.warning("could not abort the run, which goes on until its limits: %s", failure)
             return None
 
     async def _result(self, sdk: _Sdk, actor: str, ended: "Run", limits: RunLimits) -> ActorResult:
         cost_usd = ended.usage_total_usd or 0.0
+        charge(cost_usd)
         try:
             async with asyncio.timeout(_READING.total_seconds()):
                 items, more = await self._items(sdk, actor, ended, limits.items_max)
@@ -287,15 +292,14 @@ class ApifyRuns:
         raise ApifyRefused(subject, reason, words) from None
 
     def _bad_end(self, run: "Run") -> str:
-        detail = self._clean(run.status_message)
-        detail = f" ({detail})" if detail else ""
+        # Not in the actor's own words: they may quote what a person asked for, and stay in logs.
         match run.status:
             case "TIMED-OUT":
-                return f"the actor ran out of time and found nothing{detail}"
+                return "the actor ran out of time and found nothing"
             case "ABORTED":
-                return f"the run was aborted at Apify and found nothing{detail}"
+                return "the run was aborted at Apify and found nothing"
             case _:
-                return f"the actor failed{detail}"
+                return "the actor failed"
 
     def _clean(self, text: object) -> str:
         """Apify's words, or an actor's, fit for our one line: short, and never with the token."""
@@ -345,8 +349,8 @@ def _words(error: "ApifyApiError", clean: Callable[[object], str]) -> tuple[Refu
         return Refusal.UNAVAILABLE, f"Apify has trouble (HTTP {error.status_code})"
     if error.type is None:  # no error body of Apify's: then its text is a page, not a message
         return Refusal.UNAVAILABLE, f"Apify's answer makes no sense (HTTP {error.status_code})"
-    detail = clean(error.message) or f"HTTP {error.status_code}"
-    return Refusal.REJECTED, f"Apify refuses it ({detail})"
+    # Its type only: the message may quote what a person asked for, and this stays in logs.
+    return Refusal.REJECTED, f"Apify refuses it ({clean(error.type)})"
 
 
 def _late(actor: str, limits: RunLimits, aborted: "Run | None") -> ApifyRefused:

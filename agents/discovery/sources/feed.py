@@ -11,10 +11,10 @@ from yarl import URL
 from agents.discovery.layout import Layout
 from agents.discovery.port import SourceFailed, Validators
 from agents.discovery.record import Origin, Unreadable, reach, read_record
-from agents.discovery.sources.feed_list import Feed
+from agents.discovery.sources.feed_list import Feed, Pages
 from agents.discovery.sources.hn import hiring_records, newest_thread
 from agents.discovery.sources.http import HttpReader, JsonRequest
-from agents.discovery.stored import Fetched
+from agents.discovery.stored import PATIENCE_S, Fetched
 from agents.domain.opportunity import Opportunity
 
 RECORDS_MAX = 20_000
@@ -32,6 +32,7 @@ class FeedFetcher:
         self.label = feed.name
         self.period_s = feed.period_s
         self.pause_s = feed.pause_s
+        self.patience_s = PATIENCE_S
         # A request may begin as long as the first could take, and take as long itself.
         self.deadline_s: float | None = 2 * http.timeout_s + _SLACK_S
         # All of its description: another server has other postings, other field names give
@@ -43,14 +44,18 @@ class FeedFetcher:
         """Fetch every page; None when the first has not changed."""
         feed, started_s = self._feed, _seconds()
         first = JsonRequest(url=str(self._page_url(0)), method=feed.method, body=feed.body)
-        answer = await self._http.read(feed.name, first, known)
+        # Only an answer that is the whole feed tells by its version that nothing has changed.
+        whole = feed.format == "records" and feed.pages == Pages()
+        answer = await self._http.read(feed.name, first, known if whole else Validators())
         if answer is None:
             return None
         if feed.format == "hn":
             records, notice = await self._hn_records(answer.value), None
         else:
             records, notice = await self._all_pages(answer.value, started_s)
-        origin = Origin(source=feed.name, fetched_at=self._now(), month_first=feed.month_first)
+        origin = Origin(
+            source=feed.name, fetched_at=self._now(), month_first=feed.month_first, live=True
+        )
         found, unreadable = await asyncio.to_thread(
             read_all, records[:RECORDS_MAX], origin, feed.layout()
         )
@@ -62,9 +67,9 @@ class FeedFetcher:
         return Fetched(
             opportunities=found,
             unreadable=unreadable,
-            # What was read in part has to be read again.
-            validators=answer.validators if notice is None else Validators(),
+            validators=answer.validators if whole else Validators(),
             notice=notice,
+            partial=notice is not None,
         )
 
     async def _all_pages(self, value: object, started_s: float) -> tuple[list[object], str | None]:

@@ -30,6 +30,8 @@ _NO_PLACE = re.compile(r"(?:on-?site|hybrid|in[- ]?(?:office|person))(?: only)?"
 _BATCH = re.compile(r"\s*\((?:YC\s*[SWFX]?'?\d\d[^)]*|\s*https?:[^)]*)\)|\s*\(\s*\)", re.IGNORECASE)
 _MONEY = re.compile(r"[$€£₹]|\b\d{2,3}\s?k\b", re.IGNORECASE)
 
+_HEAD_MAX = 1_000
+
 Record = dict[str, object]
 
 
@@ -69,7 +71,8 @@ def _record(comment: Record) -> Record:
         "posted_at": comment.get("created_at"),
         "description": text,
     }
-    parts = [p for p in (_clean(part) for part in re.split(r"[|•]", _words(head))) if p]
+    words = " ".join(_words(head[:_HEAD_MAX]).split())
+    parts = [p for p in (_clean(part) for part in re.split(r"[|•]", words)) if p]
     if len(parts) < 2:
         return record  # talk, not a posting
     return record | _fields(parts)

@@ -71,12 +71,14 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_start_links_user_id"), "start_links", ["user_id"], unique=False)
     op.add_column("matches", sa.Column("also_at", sa.JSON(none_as_null=True), nullable=True))
+    op.add_column("users", sa.Column("expecting_since", sa.BigInteger(), nullable=True))
     op.add_column("users", sa.Column("blocked_at", sa.DateTime(timezone=True), nullable=True))
 
 
 def downgrade() -> None:
     """Drop them."""
     op.drop_column("users", "blocked_at")
+    op.drop_column("users", "expecting_since")
     op.drop_column("matches", "also_at")
     op.drop_index(op.f("ix_start_links_user_id"), table_name="start_links")
     op.drop_table("start_links")
