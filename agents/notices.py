@@ -41,7 +41,7 @@ def _reasons(failed: Iterable[SourceReport]) -> Iterator[str]:
         reason = (report.error or "").removeprefix(f"{report.source}: ")
         names.setdefault(reason, []).append(report.source)
     for reason, sources in names.items():
-        yield f"{', '.join(sources)}: {reason}"
+        yield f"{reason}: {', '.join(sources)}" if len(sources) > 1 else f"{sources[0]}: {reason}"
 
 
 def _unreadable(report: SourceReport) -> str | None:

@@ -9,7 +9,7 @@ from functools import partial
 
 from aiohttp import web
 from telegram import Bot
-from telegram.error import InvalidToken
+from telegram.error import BadRequest, InvalidToken
 from telegram.request import BaseRequest
 
 from agents.action.agent import ActionAgent
@@ -78,6 +78,9 @@ __all__ = [
 
 LOCAL, TELEGRAM = "local", "telegram"
 """The channels that people come by: local mode's one person, and Telegram's users."""
+
+
+MENU_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,7 +255,9 @@ async def build_bot(settings: Settings, fakes: Fakes | None = None) -> AsyncIter
         with _token_unsaid():
             await stack.enter_async_context(application)
         await stack.enter_async_context(messages)
-        await set_commands(application)
+        commands = asyncio.ensure_future(insist(partial(set_commands, application), core.clock))
+        stack.push_async_callback(_end, commands)
+        await asyncio.wait({commands}, timeout=MENU_WITHIN_S)  # a menu is no reason not to start
         await messages.recover((wires.channel,))
         await stack.enter_async_context(intake)
         fetching = asyncio.ensure_future(wires.fetch(application.bot, intake))
@@ -319,6 +324,7 @@ def _telegram_wires(settings: Settings, core: Core) -> _Wires:
         await insist(
             partial(bot.set_webhook, address, secret_token=secret, allowed_updates=ALLOWED_UPDATES),
             core.clock,
+            fatal=(InvalidToken, BadRequest),  # such as an address that Telegram can't reach
         )
         await asyncio.Event().wait()  # Telegram brings them
 

@@ -88,13 +88,15 @@ class Validators:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShelfState:
     """How the last readings of a source went. `fetched_at` is None until one succeeded;
-    `failures` counts those since, `error` is the last one's reason."""
+    `failures` counts those since, `error` is the last one's reason. `unreadable` counts the
+    records that could not be used, by reason, `unread` the fields that could not, by field."""
 
     source: str
     attempted_at: datetime
     fetched_at: datetime | None = None
     found: int = 0
     unreadable: Mapping[str, int] = field(default_factory=dict)
+    unread: Mapping[str, int] = field(default_factory=dict)
     failures: int = 0
     error: str | None = None
     validators: Validators = field(default_factory=Validators)

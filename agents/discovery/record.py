@@ -27,6 +27,7 @@ Raw = dict[str, object]
 
 _URL_MAX = 2_000
 _NAME_MAX = 200
+_DIGIT = re.compile(r"\d")
 _TAG = re.compile(r"<[^<>]{0,2000}>")
 _OPEN_WORDS = frozenset({"true", "yes", "open", "listed", "active", "posted", "live", "1"})
 _CLOSED_WORDS = frozenset(
@@ -81,6 +82,21 @@ def read_record(raw: object, origin: Origin) -> Opportunity:
         return _read(raw, title, origin)
     except InvalidValue as invalid:
         raise Unreadable(f"invalid {invalid.field}") from invalid
+
+
+def unread_fields(raw: object, posting: Opportunity) -> Iterator[str]:
+    """The fields in which the record says something that could not be read, for the operators."""
+    if not isinstance(raw, dict):
+        return
+    pay = posting.pay
+    if pay is not None and pay.min is None and pay.max is None and _DIGIT.search(pay.text):
+        yield "pay"
+    if posting.posted_at is None and _first(raw, "posted_at") is not None:
+        yield "posted_at"
+    if posting.deadline is None and posting.deadline_text is not None:
+        yield "deadline"
+    if posting.url is None and _first(raw, "url") is not None:
+        yield "link"
 
 
 def has_title(raw: Raw) -> bool:

@@ -36,6 +36,7 @@ class Fetched:
 
     opportunities: tuple[Opportunity, ...]
     unreadable: Mapping[str, int] = field(default_factory=dict)
+    unread: Mapping[str, int] = field(default_factory=dict)
     validators: Validators = field(default_factory=Validators)
     notice: str | None = None
     partial: bool = False
@@ -122,11 +123,15 @@ class StoredSource:
         try:
             done = await self._join(state, self._fetcher.patience_s)
         except TimeoutError:
-            return await self._stored(state, "is being read again")
+            return await self._stored(state, "it is being read again")
         fresh = done.value.state
         if fresh.error is not None:
             return await self._stored(fresh, _not_now(fresh))
         return await self._just_read(done.value)
+
+    async def state(self) -> ShelfState | None:
+        """How its last reading went."""
+        return await self._shelf.state(self._fetcher.key)
 
     async def due_in_s(self) -> float:
         """Seconds until the next refresh is due; failures wait longer each time, up to a period."""
@@ -180,6 +185,7 @@ class StoredSource:
             good,
             found=len(fetched.opportunities),
             unreadable=fetched.unreadable,
+            unread=fetched.unread,
             validators=fetched.validators,
         )
         if fetched.unreadable.keys() - old.unreadable.keys():  # the counts differ every time
@@ -215,7 +221,7 @@ class StoredSource:
     async def _stored(self, state: ShelfState, why: str | None = None) -> Reading:
         assert state.fetched_at is not None  # noqa: S101 - it was read once
         age = _age_words(self._since(state.fetched_at))
-        notice = f"{self.label}: {why}; its postings here are {age} old" if why else None
+        notice = f"{self.label}: its postings here are {age} old; {why}" if why else None
         return Reading(
             opportunities=await self._shelved(state),
             unreadable=state.unreadable,
@@ -238,7 +244,9 @@ class StoredSource:
 
 
 def _not_now(state: ShelfState) -> str | None:
-    return None if state.error is None else f"could not be read now ({state.error})"
+    if state.error is None:
+        return None
+    return f"it could not be read now ({state.error.removeprefix(f'{state.source}: ')})"
 
 
 def _confirmed(found: Iterable[Opportunity], at: datetime) -> tuple[Opportunity, ...]:
@@ -247,6 +255,8 @@ def _confirmed(found: Iterable[Opportunity], at: datetime) -> tuple[Opportunity,
 
 def _age_words(seconds: float) -> str:
     minutes = round(seconds / 60)
+    if not minutes:
+        return "less than a minute"
     if minutes < 120:
         return f"{minutes} min"
     return f"{round(minutes / 60)} h" if minutes < 60 * 48 else f"{round(minutes / 60 / 24)} days"

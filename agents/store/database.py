@@ -176,7 +176,7 @@ def _postgresql(url: URL) -> AsyncEngine:
         return create_async_engine(url, connect_args=options)
     except ImportError:
         raise StoreError(
-            "DATABASE_URL: PostgreSQL needs asyncpg: install webscout[scale]"
+            "DATABASE_URL: PostgreSQL needs asyncpg: install '.[scale]' with .venv/bin/pip"
         ) from None
 
 

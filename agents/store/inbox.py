@@ -4,6 +4,7 @@ The store knows no messenger's format: an update is a JSON text with a number. W
 its text and sender go, the number stays for as long as the messenger may send it again.
 """
 
+import logging
 import re
 import secrets
 from collections.abc import Callable, Collection, Sequence
@@ -14,6 +15,8 @@ import sqlalchemy as sa
 
 from agents.store.database import Database
 from agents.store.schema import chat_moves, start_links, telegram_updates, users
+
+log = logging.getLogger(__name__)
 
 KEPT_FOR = timedelta(days=3)
 """Telegram gives an update up for lost after one day."""
@@ -72,23 +75,30 @@ class InboxStore:
 
     async def take_up(self) -> list[str]:
         """After a restart: the updates that were not handled to their end, oldest first. One that
-        was tried ATTEMPTS_MAX times is given up, and what is old is forgotten."""
+        was tried ATTEMPTS_MAX times is given up, which is logged."""
         mine = telegram_updates.c.bot_id == self._bot_id
         waiting = mine & telegram_updates.c.body.is_not(None)
         tried = telegram_updates.c.attempts
         query = sa.select(telegram_updates.c.body).where(waiting)
         async with self._db.write() as connection:
             given_up = waiting & (tried >= ATTEMPTS_MAX)
-            await connection.execute(
+            gone = await connection.execute(
                 sa.update(telegram_updates).where(given_up).values(body=None, sender_id=None)
             )
-            old = telegram_updates.c.received_at < self._now() - KEPT_FOR
-            await connection.execute(sa.delete(telegram_updates).where(mine & old))
+            if gone.rowcount:
+                log.error("gave up %d updates that %d starts began", gone.rowcount, ATTEMPTS_MAX)
             await connection.execute(
                 sa.update(telegram_updates).where(waiting).values(attempts=tried + 1)
             )
             rows = await connection.execute(query.order_by(telegram_updates.c.update_id))
         return list(rows.scalars())
+
+    async def prune(self) -> None:
+        """Forget the numbers of updates that nobody will send again."""
+        mine = telegram_updates.c.bot_id == self._bot_id
+        old = telegram_updates.c.received_at < self._now() - KEPT_FOR
+        async with self._db.write() as connection:
+            await connection.execute(sa.delete(telegram_updates).where(mine & old))
 
     # --- chats --------------------------------------------------------------------------------
 

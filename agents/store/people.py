@@ -23,6 +23,7 @@ from agents.store.schema import (
     run_texts,
     runs,
     saved,
+    start_links,
     telegram_updates,
     users,
 )
@@ -174,6 +175,9 @@ class PeopleStore:
                 .where(runs.c.user_id == user_id)
                 .order_by(runs.c.created_at, matches.c.rank)
             )
+            asked = await connection.execute(
+                sa.select(start_links.c.words).where(start_links.c.user_id == user_id)
+            )
             never = await connection.execute(
                 sa.select(dismissed.c.opportunity_id).where(dismissed.c.user_id == user_id)
             )
@@ -182,6 +186,7 @@ class PeopleStore:
             "saved": [
                 {"title": i.title, "url": i.url, "saved_at": i.saved_at.isoformat()} for i in items
             ],
+            "asked_in_groups": sorted(asked.scalars()),
             "not_for_me": sorted(never.scalars()),
             "scouts": [
                 {

@@ -108,7 +108,8 @@ shelves = _table(  # what was last read of a source, and how that went
     sa.Column("attempted_at", UtcDateTime, nullable=False),
     sa.Column("fetched_at", UtcDateTime),  # None until a reading succeeded
     sa.Column("found", sa.Integer, nullable=False),
-    sa.Column("unreadable", sa.JSON, nullable=False),  # count by reason
+    sa.Column("unreadable", sa.JSON, nullable=False),  # records, by reason
+    sa.Column("unread", sa.JSON, nullable=False),  # fields of the others, by field
     sa.Column("failures", sa.Integer, nullable=False),  # since the last success
     sa.Column("error", sa.Text),
     sa.Column("etag", sa.Text),

@@ -84,7 +84,9 @@ class ShelfStore:
             sa.select(table.c.opportunity_id)
             for table in (shelf_items, matches, drafts, saved, dismissed)
         ]
-        old = opportunities.c.fetched_at < before
+        # Those of files are left: their age is the file's, and a run may be about to refer to one.
+        shelved = opportunities.c.source.not_in(("file", "sample"))
+        old = shelved & (opportunities.c.fetched_at < before)
         unused = sa.and_(old, *(opportunities.c.id.not_in(ids) for ids in referred))
         async with self._db.write() as connection:
             stale = sa.select(shelves.c.key).where(shelves.c.attempted_at < before)
@@ -102,6 +104,7 @@ def _row(key: str, state: ShelfState) -> dict[str, object]:
         "fetched_at": state.fetched_at,
         "found": state.found,
         "unreadable": dict(state.unreadable),
+        "unread": dict(state.unread),
         "failures": state.failures,
         "error": state.error,
         "etag": state.validators.etag,

@@ -114,7 +114,7 @@ async def _source_checks(settings: Settings, catalogue: Catalogue) -> list[Check
         if spec == "apify":
             continue  # running actors costs money
         for source in sources:
-            check = partial(_source, source)
+            check = partial(_source, source, catalogue)
             checks.append(_timed(f"source {source.label}", check, required=spec != "feeds"))
     if not checks:
         checks.append(_timed("sources", _no_source, required=False))
@@ -125,15 +125,20 @@ async def _raise(wrong: Wrong) -> str:
     raise wrong
 
 
-async def _source(source: Source) -> str:
+async def _source(source: Source, catalogue: Catalogue) -> str:
     try:
         reading = await source.read()
     except SourceFailed as failure:
         raise Wrong(str(failure), "check SOURCES, FEEDS_FILE and the network") from failure
+    except StoreError as error:
+        raise Wrong(str(error), "check DATABASE_URL") from error
     if reading.notice is not None and reading.from_cache:
         raise Wrong(reading.notice, "the stored postings are shown meanwhile; check the network")
     unreadable = ", ".join(f"{n:,} {reason}" for reason, n in reading.unreadable.items())
     more = f"; not read: {unreadable}" if unreadable else ""
+    fields = await catalogue.unread(source.label)
+    if fields:
+        more += "; fields not read: " + ", ".join(f"{n:,} {name}" for name, n in fields.items())
     return f"{len(reading.opportunities):,} postings{more}"
 
 

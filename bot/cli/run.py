@@ -43,7 +43,8 @@ async def run(settings: Settings) -> int:
     except InvalidToken:
         return _complain("TELEGRAM_BOT_TOKEN: Telegram does not know this token", USAGE)
     except TelegramError as error:
-        return _complain(f"Telegram: {error}", FAILED)
+        hint = "check the network and TELEGRAM_API_BASE_URL"
+        return _complain(f"Telegram can't be used: {error}; {hint}", FAILED)
     return 0
 
 

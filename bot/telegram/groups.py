@@ -3,7 +3,6 @@ personal goes on in private, by a link that carries the words in an opaque token
 
 from telegram import (
     Bot,
-    Chat,
     InlineKeyboardButton,
     InlineKeyboardMarkup,
     Message,
@@ -89,8 +88,3 @@ def addressed(message: Message, bot: Bot) -> bool:
         return True
     mentions = message.parse_entities([MessageEntity.MENTION]).values()
     return f"@{bot.username}".lower() in {mention.lower() for mention in mentions}
-
-
-def is_group(chat: Chat | None) -> bool:
-    """Whether several people read the chat."""
-    return chat is not None and chat.type in {Chat.GROUP, Chat.SUPERGROUP}

@@ -26,6 +26,7 @@ ALL_WAITING_MAX = 10_000
 AT_ONCE_MAX = 128
 DRAIN_WITHIN_S = 5.0
 CANCEL_WAITS_S = 5.0
+PRUNE_EVERY_S = 24 * 3600.0
 NOTED_WITHIN_S = 0.05
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,10 @@ class Inbox(Protocol):
 
     async def done(self, update_ids: Sequence[int]) -> None:
         """They were handled."""
+        ...
+
+    async def prune(self) -> None:
+        """Forget what nobody will send again."""
         ...
 
     async def take_up(self) -> list[str]:
@@ -90,13 +95,17 @@ class Intake:
         self._leaving = asyncio.Event()
 
     async def __aenter__(self) -> "Intake":
+        await self._inbox.prune()
         for body in await self._inbox.take_up():
             await self._enqueue(json.loads(body))
         self._open.set()
+        self._pruning = asyncio.create_task(self._prune(), name="intake:prune")
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._leaving.set()
+        self._pruning.cancel()
+        await asyncio.gather(self._pruning, return_exceptions=True)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._drain_within_s)
         late = list(self._tasks)  # the next start handles their updates
@@ -224,6 +233,14 @@ class Intake:
         self._handled.append(update_id)
         if self._noting is None:
             self._noting = asyncio.create_task(self._write_done(), name="intake:done")
+
+    async def _prune(self) -> None:
+        while True:
+            await asyncio.sleep(PRUNE_EVERY_S)
+            try:
+                await self._inbox.prune()
+            except StoreError as error:
+                log.warning("old updates can't be forgotten yet: %s", error)
 
     async def _write_done(self) -> None:
         try:

@@ -59,14 +59,19 @@ async def poll(
             await asyncio.sleep(GATHER_S)
 
 
-async def insist(call: Callable[[], Awaitable[T]], clock: Clock) -> T:
-    """The call's result, however often it takes; raises InvalidToken. Its trouble is logged once,
-    and its end."""
+async def insist(
+    call: Callable[[], Awaitable[T]],
+    clock: Clock,
+    *,
+    fatal: tuple[type[TelegramError], ...] = (InvalidToken,),
+) -> T:
+    """The call's result, however often it takes; raises what is `fatal`. Its trouble is logged
+    once, and its end."""
     failures = 0
     while True:
         try:
             result = await call()
-        except InvalidToken:
+        except fatal:
             raise
         except (TelegramError, StoreError) as error:
             if not failures:

@@ -9,7 +9,7 @@ from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 
 from agents.domain.draft import Draft
 from agents.domain.kind import Kind
-from agents.domain.match import Match
+from agents.domain.match import Match, MatchMethod
 from agents.domain.opportunity import Listing
 from agents.domain.profile import Profile
 from agents.domain.run import Receipt, SavedItem, ScoutResult
@@ -89,6 +89,8 @@ def shortlist(
     chosen = picked if any(m.rank == picked for m in shown) else shown[0].rank
     items = [_item(m, chosen=m.rank == chosen, saved=m.opportunity.id in saved) for m in shown]
     found = f"from {result.funnel.found:,} found"
+    if any(match.method is MatchMethod.HEURISTIC for match in matches):
+        found += " · ranked without AI"
     head = f"<b>{len(matches)} best {'match' if len(matches) == 1 else 'matches'}</b> {found}"
     if len(matches) > PAGE:
         head += f" · {shown[0].rank} to {shown[-1].rank}"
@@ -125,7 +127,8 @@ def _item(match: Match, *, chosen: bool, saved: bool) -> str:
     if match.cautions:
         lines.append(f"⚠ {cut('; '.join(match.cautions), 110)}")
     source = f"{match.provenance.source}, {age_words(match.provenance.age_s)}"
-    lines.append(f"<i>{cut(source, 40)}</i>{_also_at(o.also_at)}")
+    posted = f"posted {date_words(o.posted_at)}" if o.posted_at else "no date"
+    lines.append(f"<i>{posted} · {cut(source, 40)}</i>{_also_at(o.also_at)}")
     return "\n".join(lines)
 
 
@@ -147,7 +150,8 @@ def _also(listing: Listing) -> str:
 def _notices(result: ScoutResult) -> str:
     shown = [f"<i>{cut(n, 110)}</i>" for n in result.notices[:_NOTICES_SHOWN]]
     rest = len(result.notices) - _NOTICES_SHOWN
-    return "\n".join([*shown, f"<i>and {rest} more notices</i>"] if rest > 0 else shown)
+    more = f"<i>and {counted(rest, 'more notice')}</i>"
+    return "\n".join([*shown, more] if rest > 0 else shown)
 
 
 def _shortlist_buttons(
@@ -363,10 +367,13 @@ PRIVACY = "\n".join(
         "• your profile, and what you saved or marked “Not for me”",
         "• what your scouts asked for and found, and the drafts",
         "• a count of what each run did, without your name or words",
+        "• for a moment what you write, until it is answered; for a week words you asked for in a "
+        "group; whether you blocked the bot",
         "• on the chat page of local mode, the messages of this chat",
         "",
         "It stays in this program's database and is shown to nobody else. It is used to find and "
-        "rank opportunities for you and to draft your applications, for nothing else.",
+        "rank opportunities for you and to draft your applications, for nothing else. Where Apify "
+        "is a source, a search there is given your words, or up to three skills, and one place.",
         "",
         "/export sends you all of it. /forget deletes all of it at once, on disk too.",
     )

@@ -78,6 +78,7 @@ async def test_old_numbers_are_forgotten(stores: Stores, inbox: InboxStore) -> N
     stores.clock.advance(KEPT_FOR.total_seconds())
     assert await inbox.take([arrival(1)]) == set()
     stores.clock.advance(1)
+    await inbox.prune()
     assert await inbox.take_up() == []
     assert await inbox.take([arrival(1)]) == {1}
 

@@ -122,14 +122,15 @@ async def test_two_processes_replace_a_shelf_at_once(shelf: ShelfStore) -> None:
 
 
 def old(name: str) -> Opportunity:
-    """A posting last seen two months ago."""
-    return opportunity(id=name, fetched_at=NOON - 2 * MONTH)
+    """A feed's posting, last seen two months ago."""
+    return opportunity(id=name, source="a", fetched_at=NOON - 2 * MONTH)
 
 
 async def test_pruning_drops_what_nobody_refers_to(shelf: ShelfStore, stores: Stores) -> None:
-    """Not what stands on a shelf, was saved, dismissed, matched or drafted, or is new."""
+    """Not what stands on a shelf, was saved, dismissed, matched or drafted, is new, or a file's."""
     names = ("shelved", "saved", "dismissed", "matched", "drafted", "gone", "gone too")
-    await stores.postings.keep([*map(old, names), opportunity(id="new")])
+    filed = replace(old("filed"), source="file")
+    await stores.postings.keep([*map(old, names), opportunity(id="new"), filed])
     await shelf.replace("a", STATE, [old("shelved")])
     person = await stores.people.person("test", "1")
     await stores.people.save(person.id, "saved")
@@ -150,8 +151,8 @@ async def test_pruning_drops_what_nobody_refers_to(shelf: ShelfStore, stores: St
     draft = Draft(opportunity_id="drafted", method=DraftMethod.TEMPLATE, text="Hello")
     await stores.outcomes.keep_drafts("other", [draft])
     assert await shelf.prune(NOON - MONTH) == 2
-    left = [name for name in (*names, "new") if await stores.postings.get(name)]
-    assert left == ["shelved", "saved", "dismissed", "matched", "drafted", "new"]
+    left = [name for name in (*names, "new", "filed") if await stores.postings.get(name)]
+    assert left == ["shelved", "saved", "dismissed", "matched", "drafted", "new", "filed"]
     assert await shelf.prune(NOON - MONTH) == 0
 
 

@@ -263,6 +263,8 @@ def test_the_same_need_is_the_same_run() -> None:
     assert input_key("user/actor", one) == input_key("user/actor", two)
     assert input_key("user/other", one) != input_key("user/actor", one)
     assert len(input_key("user/actor", one)) <= 64
+    nyc, york = (filled(template, Need(locations=(name,))) for name in ("NYC", "New York, NY"))
+    assert nyc == york
 
 
 def test_inputs_are_chosen_by_the_kinds_that_are_needed() -> None:

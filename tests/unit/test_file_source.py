@@ -268,6 +268,16 @@ def catalogue() -> Catalogue:
     return Catalogue(clock=FixedClock(), shelf=MemoryShelf(), work=SharedWork())
 
 
+async def test_a_spreadsheets_headers_are_understood(tmp_path: Path) -> None:
+    """Capitals and blanks in a header do not matter."""
+    reading = await read(
+        tmp_path, "Job Title,Company,Link\nEngineer,Acme,https://x.io/1\n", "a.csv"
+    )
+    (posting,) = reading.opportunities
+    assert (posting.title, posting.organisation) == ("Engineer", "Acme")
+    assert posting.url == "https://x.io/1"
+
+
 # --- specs ------------------------------------------------------------------------------------
 
 

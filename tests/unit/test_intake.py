@@ -46,6 +46,9 @@ class MemoryInbox:
         self._check()
         self.bodies |= dict.fromkeys(update_ids)
 
+    async def prune(self) -> None:
+        """Nothing is old here."""
+
     async def take_up(self) -> list[str]:
         """What was left."""
         return self.left

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.discovery.record import Origin, Unreadable, read_record
+from agents.discovery.record import Origin, Unreadable, read_record, unread_fields
 from agents.domain.kind import Kind
 from agents.domain.opportunity import DESCRIPTION_MAX, LISTED_MAX, TITLE_MAX, Opportunity
 from agents.domain.pay import Pay, Period
@@ -550,3 +550,29 @@ def test_an_id_is_short_and_plain(items: list[dict[str, object]]) -> None:
     for item in items:
         assert len(read_record(item, ORIGIN).id) == length
         int(read_record(item, ORIGIN).id, 16)
+
+
+def test_fields_that_say_something_nobody_can_read() -> None:
+    """What is stated and stays unknown is counted, what is not stated is not."""
+    raw = {
+        "title": "Engineer",
+        "url": "javascript:alert(1)",
+        "salary": "30 golden eggs",
+        "posted_at": "when the moon was full",
+        "deadline": "soon",
+    }
+    assert sorted(unread_fields(raw, read_record(raw, ORIGIN))) == [
+        "deadline", "link", "pay", "posted_at",
+    ]  # fmt: skip
+    plain = {"title": "Engineer", "salary": "Competitive"}
+    assert list(unread_fields(plain, read_record(plain, ORIGIN))) == []
+    assert list(unread_fields("no object", read_record(plain, ORIGIN))) == []
+
+
+def test_days_ago_count_from_when_a_live_source_was_read() -> None:
+    """A feed and an actor speak now; a file may be of any age."""
+    raw = {"title": "Engineer", "postedAt": "3 days ago", "due_date": "due in 4 days"}
+    posting = read_record(raw, replace(ORIGIN, live=True))
+    assert posting.posted_at == NOON - timedelta(days=3)
+    assert posting.deadline == NOON + timedelta(days=4)
+    assert read_record(raw, ORIGIN).posted_at is None

@@ -142,7 +142,7 @@ async def test_a_slow_source_gives_what_is_stored(room: Room) -> None:
     reading = await room.source(fetcher).read()
     assert [o.id for o in reading.opportunities] == ["a"]
     assert reading.from_cache
-    assert reading.notice == "a-feed: is being read again; its postings here are 2 h old"
+    assert reading.notice == "a-feed: its postings here are 2 h old; it is being read again"
     fetcher.gate.set()
     assert (await room.source(fetcher).refresh_shared()).fetched_at == room.clock.now()
     assert [o.id for o in (await room.source(fetcher).read()).opportunities] == ["b"]
@@ -154,7 +154,7 @@ async def test_a_failure_leaves_what_is_stored_and_says_so(room: Room) -> None:
     fetcher = FakeFetcher([found(A), DOWN, found(B)])
     await room.source(fetcher).read()
     room.clock.advance(HOUR)
-    words = "a-feed: could not be read now (a-feed: it answered 500); its postings here are 60 min"
+    words = "a-feed: its postings here are 60 min old; it could not be read now (it answered 500)"
     for _ in range(3):
         reading = await room.source(fetcher).read()
         assert [o.id for o in reading.opportunities] == ["a"]
@@ -371,7 +371,7 @@ async def test_ages_in_words(room: Room, seconds: float, words: str) -> None:
     await room.source(fetcher).read()
     room.clock.advance(HOUR + seconds)
     notice = (await room.source(fetcher).read()).notice or ""
-    assert notice.endswith(f"its postings here are {words} old")
+    assert f"its postings here are {words} old; " in notice
 
 
 # --- the background reader --------------------------------------------------------------------

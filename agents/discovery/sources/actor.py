@@ -63,9 +63,11 @@ class ActorFetcher:
         )
         result = await self._runs.run(self._actor.actor, self._input, limits)
         origin = Origin(source=self.label, fetched_at=self._now(), live=True)
-        found, unreadable = await asyncio.to_thread(read_all, result.items, origin, self._layout)
-        if unreadable and not found:
+        read = await asyncio.to_thread(read_all, result.items, origin, self._layout)
+        if read.unreadable and not read.found:
             none = f"{self.label}: none of its {len(result.items)} items can be read"
             raise SourceFailed(none)
         cut = f"{self.label}: this is a part of what it found" if result.truncated else None
-        return Fetched(opportunities=found, unreadable=unreadable, notice=cut)
+        return Fetched(
+            opportunities=read.found, unreadable=read.unreadable, unread=read.unread, notice=cut
+        )

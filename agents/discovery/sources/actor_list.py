@@ -14,6 +14,7 @@ from agents.discovery.port import Need
 from agents.discovery.sources.json_list import Strict, read_list
 from agents.domain.errors import InvalidValue
 from agents.domain.kind import Kind
+from agents.domain.place import parse_location
 
 ACTORS_MAX = 50
 _PLACEHOLDER = re.compile(r"\{(words|place|year|items_max)\}")
@@ -77,16 +78,26 @@ def load_actors(path: Path | None) -> tuple[Actor, ...]:
 def fill(template: InputTemplate, need: Need, *, year: int, items_max: int) -> dict[str, object]:
     """The template's input for a need. The same need, in whatever order it is said, gives the
     same input, so that its run can be shared."""
-    words = need.query.lower() or " ".join(sorted(s.lower() for s in need.skills)[:_SKILLS_ASKED])
+    skills = sorted(skill.lower() for skill in need.skills[:_SKILLS_ASKED])
+    words = need.query.lower() or " ".join(skills)
     values: dict[str, object] = {
         "words": " ".join(words.split()),
-        "place": need.locations[0] if need.locations else "Remote" if need.remote else "",
+        "place": _place(need),
         "year": year,
         "items_max": items_max,
     }
     filled = _filled(template.input, values)
     assert isinstance(filled, dict)  # noqa: S101 - a dict stays one
     return filled
+
+
+def _place(need: Need) -> str:
+    """The first place, by the name that all its aliases share."""
+    if not need.locations:
+        return "Remote" if need.remote else ""
+    read = parse_location(need.locations[0]).places
+    named = next((p.city or p.region or p.country for p in read), None)
+    return named.title() if named else need.locations[0]
 
 
 def input_key(actor: str, run_input: dict[str, object]) -> str:

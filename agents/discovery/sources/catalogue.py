@@ -79,6 +79,12 @@ class Catalogue:
             raise SourceFailed("apify: no APIFY_API_TOKEN")
         return await self._apify.runs.credit()
 
+    async def unread(self, feed: str) -> Mapping[str, int]:
+        """In how many of a feed's postings a field could not be read, by field."""
+        source = self.feeds.get(feed)
+        state = None if source is None else await source.state()
+        return {} if state is None else state.unread
+
     def _serves(self, name: str, need: Need) -> bool:
         kinds = self._kinds[name]
         return not kinds or not need.kinds or bool(kinds & set(need.kinds))

@@ -3,14 +3,15 @@
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from yarl import URL
 
 from agents.discovery.layout import Layout
 from agents.discovery.port import SourceFailed, Validators
-from agents.discovery.record import Origin, Unreadable, reach, read_record
+from agents.discovery.record import Origin, Unreadable, reach, read_record, unread_fields
 from agents.discovery.sources.feed_list import Feed, Pages
 from agents.discovery.sources.hn import hiring_records, newest_thread
 from agents.discovery.sources.http import HttpReader, JsonRequest
@@ -56,17 +57,16 @@ class FeedFetcher:
         origin = Origin(
             source=feed.name, fetched_at=self._now(), month_first=feed.month_first, live=True
         )
-        found, unreadable = await asyncio.to_thread(
-            read_all, records[:RECORDS_MAX], origin, feed.layout()
-        )
-        if unreadable and not found:
-            reasons = ", ".join(f"{n} {reason}" for reason, n in unreadable.items())
+        read = await asyncio.to_thread(read_all, records[:RECORDS_MAX], origin, feed.layout())
+        if read.unreadable and not read.found:
+            reasons = ", ".join(f"{n} {reason}" for reason, n in read.unreadable.items())
             raise SourceFailed(
                 f"{feed.name}: none of its {len(records):,} records can be read ({reasons})"
             )
         return Fetched(
-            opportunities=found,
-            unreadable=unreadable,
+            opportunities=read.found,
+            unreadable=read.unreadable,
+            unread=read.unread,
             validators=answer.validators if whole else Validators(),
             notice=notice,
             partial=notice is not None,
@@ -147,15 +147,27 @@ def _seconds() -> float:
     return asyncio.get_running_loop().time()
 
 
-def read_all(
-    records: Iterable[object], origin: Origin, layout: Layout
-) -> tuple[tuple[Opportunity, ...], dict[str, int]]:
-    """The postings in the records, and how many could not be read, by reason."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """The postings in some records; how many records could not be used, by reason; and in how many
+    of the others a field says something that could not be read, by field."""
+
+    found: tuple[Opportunity, ...]
+    unreadable: Mapping[str, int]
+    unread: Mapping[str, int]
+
+
+def read_all(records: Iterable[object], origin: Origin, layout: Layout) -> Read:
+    """Read the records of a source that writes them in this layout."""
     found: list[Opportunity] = []
     unreadable: Counter[str] = Counter()
-    for raw in records:
+    unread: Counter[str] = Counter()
+    for raw in map(layout.apply, records):
         try:
-            found.append(read_record(layout.apply(raw), origin))
+            posting = read_record(raw, origin)
         except Unreadable as reason:
             unreadable[str(reason)] += 1
-    return tuple(found), dict(unreadable)
+            continue
+        found.append(posting)
+        unread.update(unread_fields(raw, posting))
+    return Read(found=tuple(found), unreadable=dict(unreadable), unread=dict(unread))

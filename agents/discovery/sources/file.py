@@ -107,7 +107,9 @@ class FileSource:
             head = text.partition("\n")[0]
             delimiter = ";" if head.count(";") > head.count(",") else ","
             for row in csv.DictReader(io.StringIO(text), delimiter=delimiter):
-                yield {k.strip(): v for k, v in row.items() if isinstance(k, str)}
+                named = {k.strip(): v for k, v in row.items() if isinstance(k, str)}
+                # A spreadsheet's "Job Title" is the job_title of a scraper.
+                yield {k.lower().replace(" ", "_"): v for k, v in named.items()} | named
         except csv.Error as error:
             raise SourceFailed(f"{self.label}: not valid CSV ({error})") from None
 

@@ -23,6 +23,7 @@ def upgrade() -> None:
         sa.Column("fetched_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("found", sa.Integer(), nullable=False),
         sa.Column("unreadable", sa.JSON(), nullable=False),
+        sa.Column("unread", sa.JSON(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("etag", sa.Text(), nullable=True),
