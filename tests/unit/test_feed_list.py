@@ -237,7 +237,7 @@ def filled(run_input: Mapping[str, object], need: Need) -> dict[str, object]:
     ("run_input", "need", "expected"),
     [
         ({"q": "{words}"}, Need(query="Rust  Developer"), {"q": "rust developer"}),
-        ({"q": "{words}"}, Need(skills=("SQL", "Python", "go", "Ada")), {"q": "ada go python"}),
+        ({"q": "{words}"}, Need(skills=("SQL", "Python", "go", "Ada")), {"q": "go python sql"}),
         ({"q": "{words} {year}"}, Need(), {"q": "2026"}),
         ({"n": "{items_max}", "t": "at most {items_max}"}, Need(), {"n": 10, "t": "at most 10"}),
         ({"where": "{place}"}, Need(locations=("Berlin", "Paris")), {"where": "Berlin"}),
