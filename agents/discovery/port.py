@@ -10,7 +10,12 @@ from agents.domain.opportunity import Opportunity
 
 
 class SourceFailed(Exception):  # noqa: N818 - names the event
-    """A source gave nothing; the message says why, in one line, for people."""
+    """A source gave nothing; the message says why, in one line, for people. `retry_after_s` is how
+    long it asked not to be asked again."""
+
+    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +104,8 @@ class ShelfState:
     unread: Mapping[str, int] = field(default_factory=dict)
     failures: int = 0
     error: str | None = None
+    not_before: datetime | None = None
+    """When the source may be asked again, where it said so."""
     validators: Validators = field(default_factory=Validators)
 
 

@@ -141,7 +141,7 @@ class StoredSource:
         wait = self._fetcher.period_s
         if state.failures:
             wait = min(wait, max(self._fetcher.pause_s, 60.0 * 2 ** min(state.failures - 1, 10)))
-        return max(0.0, wait - self._since(state.attempted_at))
+        return max(0.0, wait - self._since(state.attempted_at), self._told_to_wait(state))
 
     async def refresh_shared(self) -> ShelfState:
         """Refresh for nobody in particular; joins a fetch under way."""
@@ -164,7 +164,7 @@ class StoredSource:
         try:
             fetched = await self._fetcher.fetch(old.validators)
         except SourceFailed as failure:
-            return await self._failed(old, str(failure))
+            return await self._failed(old, str(failure), failure.retry_after_s)
         except Exception as bug:
             # The source boundary: a bug in one must not cost the others' results.
             log.exception("source %s broke", self.label)
@@ -173,7 +173,9 @@ class StoredSource:
 
     async def _succeeded(self, old: ShelfState, fetched: Fetched | None) -> Refreshed:
         key, now = self._fetcher.key, self._clock.now()
-        good = replace(old, attempted_at=now, fetched_at=now, failures=0, error=None)
+        good = replace(
+            old, attempted_at=now, fetched_at=now, failures=0, error=None, not_before=None
+        )
         if old.failures:
             log.info("source %s answers again after %d failures", self.label, old.failures)
         if fetched is None:
@@ -193,10 +195,17 @@ class StoredSource:
         await self._shelf.replace(key, state, fetched.opportunities)
         return Refreshed(state=state, notice=fetched.notice)
 
-    async def _failed(self, old: ShelfState, error: str) -> Refreshed:
+    async def _failed(self, old: ShelfState, error: str, retry_after_s: float = 0.0) -> Refreshed:
         if not old.failures:  # said once for the operator; the count is in the store
             log.warning("source failed: %s", error)
-        state = replace(old, attempted_at=self._clock.now(), failures=old.failures + 1, error=error)
+        now = self._clock.now()
+        state = replace(
+            old,
+            attempted_at=now,
+            failures=old.failures + 1,
+            error=error,
+            not_before=now + timedelta(seconds=retry_after_s) if retry_after_s else None,
+        )
         await self._shelf.note(self._fetcher.key, state)
         return Refreshed(state=state)
 
@@ -237,7 +246,13 @@ class StoredSource:
         return found if at is None else await asyncio.to_thread(_confirmed, found, at)
 
     def _pause_left(self, state: ShelfState) -> float:
-        return self._fetcher.pause_s - self._since(state.attempted_at)
+        pause_s = self._fetcher.pause_s - self._since(state.attempted_at)
+        return max(pause_s, self._told_to_wait(state))
+
+    def _told_to_wait(self, state: ShelfState) -> float:
+        if state.not_before is None:
+            return 0.0
+        return max(0.0, (state.not_before - self._clock.now()) / timedelta(seconds=1))
 
     def _since(self, then: datetime) -> float:
         return max(0.0, (self._clock.now() - then) / timedelta(seconds=1))

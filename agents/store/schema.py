@@ -112,6 +112,7 @@ shelves = _table(  # what was last read of a source, and how that went
     sa.Column("unread", sa.JSON, nullable=False),  # fields of the others, by field
     sa.Column("failures", sa.Integer, nullable=False),  # since the last success
     sa.Column("error", sa.Text),
+    sa.Column("not_before", UtcDateTime),  # until then the source asked not to be asked
     sa.Column("etag", sa.Text),
     sa.Column("last_modified", sa.Text),
 )

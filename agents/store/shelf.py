@@ -107,6 +107,7 @@ def _row(key: str, state: ShelfState) -> dict[str, object]:
         "unread": dict(state.unread),
         "failures": state.failures,
         "error": state.error,
+        "not_before": state.not_before,
         "etag": state.validators.etag,
         "last_modified": state.validators.last_modified,
     }

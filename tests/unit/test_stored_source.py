@@ -250,6 +250,23 @@ async def test_a_part_does_not_replace_more(room: Room) -> None:
     assert (await room.state()).failures == 1
 
 
+async def test_a_source_that_says_when_is_not_asked_before(room: Room) -> None:
+    """Neither for a scout nor in the background, whatever its pause is."""
+    busy = SourceFailed("a-feed: it answered 429", retry_after_s=7200)
+    fetcher = FakeFetcher([busy, found(A)])
+    source = room.source(fetcher)
+    with pytest.raises(SourceFailed):
+        await source.read()
+    assert await source.due_in_s() == 7200
+    room.clock.advance(7199)
+    with pytest.raises(SourceFailed, match="asked again in 1 s at the earliest"):
+        await source.read()
+    assert fetcher.fetches == 1
+    room.clock.advance(1)
+    assert len((await source.read()).opportunities) == 1
+    assert (await room.state()).not_before is None
+
+
 class LateShelf(MemoryShelf):
     """Tells a state only when the gate opens, as it was when asked."""
 

@@ -14,6 +14,7 @@ from agents.discovery.port import SourceFailed, Validators
 BYTES_MAX = 20_000_000  # unpacked
 REDIRECTS_MAX = 5
 TIMEOUT_S = 30.0
+RETRY_AFTER_MAX_S = 24 * 3600.0
 _CONNECT_TIMEOUT_S = 8.0
 _CHUNK = 64 * 1024
 _VERSION_CHARS_MAX = 1_000
@@ -93,7 +94,8 @@ class HttpReader:
             if response.status == 304 and known != Validators():
                 return None
             if response.status != 200:
-                raise SourceFailed(f"{label}: it answered {_status(response)}")
+                words = f"{label}: it answered {_status(response)}"
+                raise SourceFailed(words, retry_after_s=_retry_after_s(response))
             body = await self._body(label, response)
             validators = Validators(
                 etag=_version(response, "ETag"),
@@ -132,6 +134,13 @@ def _status(response: aiohttp.ClientResponse) -> str:
         return f"429: too many requests, wait {wait} s"
     reason = response.reason or ""
     return f"{response.status} {reason[:60] if reason.isascii() else ''}".strip()
+
+
+def _retry_after_s(response: aiohttp.ClientResponse) -> float:
+    """How long a refusal asks to wait, in seconds, a day at most; a date is not read."""
+    wait = response.headers.get("Retry-After", "")
+    asked = response.status in {429, 503} and wait.isascii() and wait.isdigit() and len(wait) < 10
+    return min(float(wait), RETRY_AFTER_MAX_S) if asked else 0.0
 
 
 async def _parse(label: str, body: bytes) -> object:

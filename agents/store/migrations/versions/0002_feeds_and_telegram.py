@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("unread", sa.JSON(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("not_before", sa.DateTime(timezone=True), nullable=True),
         sa.Column("etag", sa.Text(), nullable=True),
         sa.Column("last_modified", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_shelves")),
