@@ -5,25 +5,15 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
 
 from agents.discovery.duplicates import collapse
-from agents.discovery.port import Need, Postings, Reading, Source, SourceFailed, Sources
+from agents.discovery.port import Need, Now, Postings, Reading, Source, SourceFailed, Sources
 from agents.discovery.spending import Spending, paid_by
 from agents.domain.opportunity import Opportunity
 
 SAMPLE = "sample"
 
 log = logging.getLogger(__name__)
-
-
-class Now(Protocol):
-    """The part of a clock that this agent needs."""
-
-    def now(self) -> datetime:
-        """The current instant in UTC."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,14 @@ from agents.domain.kind import Kind
 from agents.domain.opportunity import Opportunity
 
 
+class Now(Protocol):
+    """The part of a clock that is needed here."""
+
+    def now(self) -> datetime:
+        """The current instant in UTC."""
+        ...
+
+
 class SourceFailed(Exception):  # noqa: N818 - names the event
     """A source gave nothing; the message says why, in one line, for people. `retry_after_s` is how
     long it asked not to be asked again."""

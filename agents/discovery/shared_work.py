@@ -16,14 +16,6 @@ class _Flight(Generic[T]):
     kept: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share(Generic[T]):
-    """An answer, and whether this caller's asking started the work."""
-
-    value: T
-    started: bool
-
-
 class SharedWork(Generic[T]):
     """Single flight by key. An async context manager: what is under way ends with it.
 
@@ -49,20 +41,19 @@ class SharedWork(Generic[T]):
         work: Callable[[], Coroutine[Any, Any, T]],
         *,
         patience_s: float | None = None,
-    ) -> Share[T]:
+    ) -> T:
         """Wait for the work under way for `key`, or for `work` started now.
 
         Raises TimeoutError after `patience_s`, and whatever the work raises.
         """
         flight = self._flights.get(key)
-        started = flight is None
         if flight is None:
             flight = self._flights[key] = _Flight(asyncio.create_task(work(), name=f"work:{key}"))
             flight.task.add_done_callback(lambda _: self._forget(key, flight))
         flight.waiting += 1
         try:
             async with asyncio.timeout(patience_s):
-                return Share(value=await asyncio.shield(flight.task), started=started)
+                return await asyncio.shield(flight.task)
         except TimeoutError:
             flight.kept = True
             raise

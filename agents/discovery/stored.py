@@ -12,22 +12,14 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
-from agents.discovery.port import Reading, Shelf, ShelfState, SourceFailed, Validators
-from agents.discovery.shared_work import Share, SharedWork
+from agents.discovery.port import Now, Reading, Shelf, ShelfState, SourceFailed, Validators
+from agents.discovery.shared_work import SharedWork
 from agents.domain.opportunity import Opportunity
 
 PATIENCE_S = 2.0
 """How long a scout waits for a fresh reading of a feed when something is stored."""
 
 log = logging.getLogger(__name__)
-
-
-class Now(Protocol):
-    """The part of a clock that is needed here."""
-
-    def now(self) -> datetime:
-        """The current instant in UTC."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,10 +116,9 @@ class StoredSource:
             done = await self._join(state, self._fetcher.patience_s)
         except TimeoutError:
             return await self._stored(state, "it is being read again")
-        fresh = done.value.state
-        if fresh.error is not None:
-            return await self._stored(fresh, _not_now(fresh))
-        return await self._just_read(done.value)
+        if done.state.error is not None:
+            return await self._stored(done.state, _not_now(done.state))
+        return await self._just_read(done)
 
     async def state(self) -> ShelfState | None:
         """How its last reading went."""
@@ -145,11 +136,9 @@ class StoredSource:
 
     async def refresh_shared(self) -> ShelfState:
         """Refresh for nobody in particular; joins a fetch under way."""
-        return (await self._join(await self._shelf.state(self._fetcher.key))).value.state
+        return (await self._join(await self._shelf.state(self._fetcher.key))).state
 
-    async def _join(
-        self, seen: ShelfState | None, patience_s: float | None = None
-    ) -> Share[Refreshed]:
+    async def _join(self, seen: ShelfState | None, patience_s: float | None = None) -> Refreshed:
         return await self._work.join(
             self._fetcher.key, partial(self._refresh, seen), patience_s=patience_s
         )
@@ -215,9 +204,9 @@ class StoredSource:
             again = f"asked again in {math.ceil(left)} s at the earliest"
             raise SourceFailed(f"{state.error}; {again}")
         done = await self._join(state)
-        if done.value.state.error is not None:
-            raise SourceFailed(done.value.state.error)
-        return await self._just_read(done.value)
+        if done.state.error is not None:
+            raise SourceFailed(done.state.error)
+        return await self._just_read(done)
 
     async def _just_read(self, fresh: Refreshed) -> Reading:
         return Reading(

@@ -3,13 +3,13 @@
 import hmac
 import json
 import logging
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp import web
 
 from agents.store.errors import StoreError
 from bot.telegram.intake import is_update
+from bot.telegram.polling import Accepts
 from bot.web.server import problem
 
 PATH = "/telegram"
@@ -17,14 +17,6 @@ BODY_BYTES_MAX = 1024 * 1024
 _SECRET = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a header's name
 
 log = logging.getLogger(__name__)
-
-
-class Accepts(Protocol):
-    """Takes updates in."""
-
-    async def accept(self, updates: Sequence[dict[str, Any]]) -> None:
-        """Returns when they are stored; raises StoreError."""
-        ...
 
 
 def add_webhook(application: web.Application, intake: Accepts, secret: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from agents.discovery.shared_work import Share, SharedWork
+from agents.discovery.shared_work import SharedWork
 
 
 class Work:
@@ -34,7 +34,7 @@ class Work:
         return self.begun
 
 
-async def joined(shared: SharedWork[int], work: Work, count: int) -> list[asyncio.Task[Share[int]]]:
+async def joined(shared: SharedWork[int], work: Work, count: int) -> list[asyncio.Task[int]]:
     """That many callers, all of them waiting."""
     tasks = [asyncio.create_task(shared.join("key", work)) for _ in range(count)]
     await work.started.wait()
@@ -43,15 +43,14 @@ async def joined(shared: SharedWork[int], work: Work, count: int) -> list[asynci
 
 
 async def test_whoever_asks_meanwhile_gets_the_same_answer() -> None:
-    """A hundred callers, one beginning, and one of them is told that it started the work."""
+    """A hundred callers, one beginning, one answer."""
     work = Work()
     async with SharedWork[int]() as shared:
         tasks = await joined(shared, work, 100)
         work.gate.set()
         answers = await asyncio.gather(*tasks)
     assert work.begun == 1
-    assert {answer.value for answer in answers} == {1}
-    assert sum(answer.started for answer in answers) == 1
+    assert set(answers) == {1}
 
 
 async def test_another_key_is_other_work_and_a_later_caller_too() -> None:
@@ -61,8 +60,8 @@ async def test_another_key_is_other_work_and_a_later_caller_too() -> None:
     async with SharedWork[int]() as shared:
         both = await asyncio.gather(shared.join("a", work), shared.join("b", work))
         later = await shared.join("a", work)
-    assert sorted(answer.value for answer in both) == [1, 2]
-    assert (later.value, later.started) == (3, True)
+    assert sorted(both) == [1, 2]
+    assert later == 3
 
 
 async def test_a_failure_reaches_all_who_wait() -> None:
@@ -87,7 +86,7 @@ async def test_one_of_several_leaves_and_the_work_goes_on() -> None:
         with pytest.raises(asyncio.CancelledError):
             await first
         work.gate.set()
-        assert [answer.value for answer in await asyncio.gather(*others)] == [1, 1]
+        assert await asyncio.gather(*others) == [1, 1]
     assert work.cancelled == 0
 
 
@@ -118,7 +117,7 @@ async def test_who_asks_while_it_is_undone_gets_work_of_their_own() -> None:
         later = asyncio.create_task(shared.join("key", work))
         work.undone.set()
         work.gate.set()
-        assert (await later).value == 2
+        assert await later == 2
         await asyncio.gather(task, return_exceptions=True)
 
 
@@ -133,7 +132,7 @@ async def test_patience_that_runs_out_leaves_the_work_running() -> None:
         other.cancel()
         await asyncio.gather(other, return_exceptions=True)
         work.gate.set()
-        assert (await shared.join("key", work)).value == 1
+        assert await shared.join("key", work) == 1
     assert (work.begun, work.cancelled) == (1, 0)
 
 

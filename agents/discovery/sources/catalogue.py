@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.discovery.port import Need, Shelf, Source, SourceFailed
+from agents.discovery.port import Need, Now, Shelf, Source, SourceFailed
 from agents.discovery.shared_work import SharedWork
 from agents.discovery.sources.actor import ActorFetcher
 from agents.discovery.sources.actor_list import Actor, fill
@@ -15,7 +15,7 @@ from agents.discovery.sources.feed_list import Feed
 from agents.discovery.sources.file import FileSource
 from agents.discovery.sources.http import HttpReader
 from agents.discovery.sources.sample import SampleSource
-from agents.discovery.stored import Now, Refreshed, StoredSource
+from agents.discovery.stored import Refreshed, StoredSource
 from agents.domain.errors import InvalidValue
 from resilience.bucket import TokenBucket
 
