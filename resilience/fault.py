@@ -1,0 +1,47 @@
+"""What an error says of the dependency that it came from. Adapters know; mechanisms act on it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from resilience.checks import not_negative
+
+
+class FaultKind(StrEnum):
+    """How a breaker and a retry take an error."""
+
+    TRANSIENT = "transient"
+    """Counts as a failure; the same call may well succeed in a moment."""
+    BROKEN = "broken"
+    """Counts as a failure; not asked again, since it may have had its effect."""
+    THROTTLED = "throttled"
+    """Too many calls: nobody asks until the dependency's time is over, then once more."""
+    EXHAUSTED = "exhausted"
+    """Out of credit or quota: nobody asks until somebody has seen that there is some again."""
+    CALLERS = "caller's"
+    """The caller's own mistake or limit; says nothing of the dependency's health."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """An error, classified. `retry_after_s` is when the dependency says it may be asked again."""
+
+    kind: FaultKind
+    retry_after_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.retry_after_s is not None:
+            not_negative(retry_after_s=self.retry_after_s)
+
+
+TRANSIENT = Fault(kind=FaultKind.TRANSIENT)
+BROKEN = Fault(kind=FaultKind.BROKEN)
+EXHAUSTED = Fault(kind=FaultKind.EXHAUSTED)
+CALLERS = Fault(kind=FaultKind.CALLERS)
+
+Classify = Callable[[Exception], Fault]
+
+
+def all_transient(_error: Exception) -> Fault:
+    """For dependencies whose calls have no effect and whose errors all mean: try again."""
+    return TRANSIENT
