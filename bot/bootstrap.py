@@ -16,7 +16,7 @@ from agents.action.agent import ActionAgent
 from agents.discovery.agent import DiscoveryAgent
 from agents.discovery.port import Sources
 from agents.discovery.refresh import FeedRefresher
-from agents.discovery.shared_work import SharedWork
+from cache.single_flight import SingleFlight
 from agents.discovery.sources.actor_list import load_actors
 from agents.discovery.sources.apify_runs import ApifyRuns
 from agents.discovery.sources.catalogue import Apify, Catalogue
@@ -150,7 +150,7 @@ async def build_catalogue(
                 monotonic=clock.monotonic,
             )
             apify = Apify(actors=actors, runs=runs, starts=starts, run_usd=settings.apify_run_usd)
-        work = await stack.enter_async_context(SharedWork[Refreshed]())
+        work = await stack.enter_async_context(SingleFlight[Refreshed]())
         yield Catalogue(clock=clock, shelf=shelf, work=work, feeds=feeds, http=http, apify=apify)
 
 

@@ -1,1 +1,6 @@
-"""The room of the two-tier cache. Empty until there is something slow or paid to remember."""
+"""A two-tier cache: memory, then a persistent tier. Generic: no product word.
+
+Read tiered.py first: it says what a caller gets. memory.py is the first tier, sqlite.py and
+supabase.py are second tiers, write_behind.py is the way to them, single_flight.py lets many wait
+for one.
+"""

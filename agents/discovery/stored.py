@@ -13,8 +13,8 @@ from functools import partial
 from typing import Protocol
 
 from agents.discovery.port import Now, Reading, Shelf, ShelfState, SourceFailed, Validators
-from agents.discovery.shared_work import SharedWork
 from agents.domain.opportunity import Opportunity
+from cache.single_flight import SingleFlight
 
 PATIENCE_S = 2.0
 """How long a scout waits for a fresh reading of a feed when something is stored."""
@@ -90,7 +90,7 @@ class StoredSource:
         fetcher: Fetcher,
         shelf: Shelf,
         clock: Now,
-        work: SharedWork[Refreshed],
+        work: SingleFlight[Refreshed],
     ) -> None:
         self._fetcher = fetcher
         self._shelf = shelf

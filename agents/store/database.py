@@ -25,7 +25,7 @@ from agents.store.errors import StoreError
 
 T = TypeVar("T")
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a test holds it to what stands in migrations/versions."""
 
 _ALLOWED = "sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"

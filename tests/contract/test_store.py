@@ -109,8 +109,10 @@ async def test_the_migrated_schema_is_the_tables_of_the_code(stores: Stores) -> 
 
 
 def _differences(connection: Connection) -> list[object]:
+    # The cache's table is another room's, and in PostgreSQL only.
+    ours = {"include_name": lambda name, *_: name != "cache_entries"}
     context = MigrationContext.configure(
-        connection, opts={"compare_type": True, "compare_server_default": True}
+        connection, opts={"compare_type": True, "compare_server_default": True, **ours}
     )
     return list(compare_metadata(context, metadata))
 

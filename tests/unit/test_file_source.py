@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agents.discovery.port import Need, Reading, SourceFailed
-from agents.discovery.shared_work import SharedWork
+from cache.single_flight import SingleFlight
 from agents.discovery.sources.catalogue import Catalogue
 from agents.discovery.sources.file import FILE_BYTES_MAX, RECORDS_MAX, FileSource
 from agents.domain.errors import InvalidValue
@@ -265,7 +265,7 @@ async def test_reading_can_be_cancelled(tmp_path: Path) -> None:
 
 def catalogue() -> Catalogue:
     """The sources that need no network."""
-    return Catalogue(clock=FixedClock(), shelf=MemoryShelf(), work=SharedWork())
+    return Catalogue(clock=FixedClock(), shelf=MemoryShelf(), work=SingleFlight())
 
 
 async def test_a_spreadsheets_headers_are_understood(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from agents.discovery.port import Reading, ShelfState, SourceFailed, Validators
 from agents.discovery.refresh import KEPT_FOR, FeedRefresher
-from agents.discovery.shared_work import SharedWork
+from cache.single_flight import SingleFlight
 from agents.discovery.spending import Spending, charge, paid_by
 from agents.discovery.stored import Fetched, Refreshed, StoredSource
 from tests.fakes.clock import NOON, FixedClock
@@ -66,7 +66,7 @@ class Room:
 
     clock: FixedClock
     shelf: MemoryShelf
-    work: SharedWork[Refreshed]
+    work: SingleFlight[Refreshed]
 
     def source(self, fetcher: FakeFetcher) -> StoredSource:
         """The source over the fetcher."""
@@ -82,7 +82,7 @@ class Room:
 @pytest.fixture
 async def room() -> AsyncIterator[Room]:
     """A clock that stands still and an empty shelf."""
-    async with SharedWork[Refreshed]() as work:
+    async with SingleFlight[Refreshed]() as work:
         yield Room(FixedClock(), MemoryShelf(), work)
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.discovery.port import Need, Now, Shelf, Source, SourceFailed
-from agents.discovery.shared_work import SharedWork
 from agents.discovery.sources.actor import ActorFetcher
 from agents.discovery.sources.actor_list import Actor, fill
 from agents.discovery.sources.apify_runs import ApifyRuns, Credit
@@ -17,6 +16,7 @@ from agents.discovery.sources.http import HttpReader
 from agents.discovery.sources.sample import SampleSource
 from agents.discovery.stored import Refreshed, StoredSource
 from agents.domain.errors import InvalidValue
+from cache.single_flight import SingleFlight
 from resilience.bucket import TokenBucket
 
 
@@ -38,7 +38,7 @@ class Catalogue:
         *,
         clock: Now,
         shelf: Shelf,
-        work: SharedWork[Refreshed],
+        work: SingleFlight[Refreshed],
         feeds: Sequence[Feed] = (),
         http: HttpReader | None = None,
         apify: Apify | None = None,

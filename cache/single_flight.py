@@ -9,6 +9,10 @@ from typing import Any, Generic, Self, TypeVar
 T = TypeVar("T")
 
 
+class PatienceOver(TimeoutError):  # noqa: N818 - names the event
+    """The caller waited as long as it would; the work goes on."""
+
+
 @dataclass(slots=True)
 class _Flight(Generic[T]):
     task: asyncio.Task[T]
@@ -16,7 +20,7 @@ class _Flight(Generic[T]):
     kept: bool = False
 
 
-class SharedWork(Generic[T]):
+class SingleFlight(Generic[T]):
     """Single flight by key. An async context manager: what is under way ends with it.
 
     The work goes on as long as one caller waits. The last one's cancellation ends it, and is
@@ -44,19 +48,22 @@ class SharedWork(Generic[T]):
     ) -> T:
         """Wait for the work under way for `key`, or for `work` started now.
 
-        Raises TimeoutError after `patience_s`, and whatever the work raises.
+        Raises PatienceOver after `patience_s`, and whatever the work raises.
         """
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = _Flight(asyncio.create_task(work(), name=f"work:{key}"))
             flight.task.add_done_callback(lambda _: self._forget(key, flight))
         flight.waiting += 1
+        patience = asyncio.timeout(patience_s)
         try:
-            async with asyncio.timeout(patience_s):
+            async with patience:
                 return await asyncio.shield(flight.task)
         except TimeoutError:
+            if not patience.expired():
+                raise  # it is the work's own
             flight.kept = True
-            raise
+            raise PatienceOver from None
         finally:
             flight.waiting -= 1
             if flight.waiting == 0 and not flight.kept:

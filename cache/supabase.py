@@ -1,0 +1,146 @@
+"""A second tier in Supabase: a table of its own, which several processes share.
+
+The table, its row level security and the trigger that keeps an older value from replacing a newer
+one come with the store's migrations (`webscout migrate --sql`). Only the service role may use it.
+"""
+
+import asyncio
+import base64
+import importlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx
+
+from cache.port import Stored, TierFailed, ValueRefused
+
+if TYPE_CHECKING:
+    from supabase import AsyncClient
+
+TABLE = "cache_entries"
+TIMEOUT_S = 10.0
+RETRY_AFTER_MAX_S = 3600.0
+_COLUMNS = "value,stored_at,fresh_until,kept_until,tag"
+
+
+class SupabaseTier:
+    """Implements Tier. An async context manager; nothing is asked before the first use."""
+
+    def __init__(self, url: str, service_role_key: str, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._url = url
+        self._key = service_role_key
+        self._http = httpx.AsyncClient(
+            timeout=timeout_s,
+            event_hooks={"response": [_refuse]},
+            follow_redirects=False,
+        )
+        self._client: AsyncClient | None = None
+        self._loading = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def get(self, key: str) -> Stored | None:
+        """What is stored under the key."""
+        async with self._table() as table:
+            answer = await table.select(_COLUMNS).eq("key", key).limit(1).execute()
+            return _stored(answer.data[0]) if answer.data else None
+
+    async def put(self, entries: Mapping[str, Stored]) -> None:
+        """Store all of them with one request."""
+        rows = [{"key": key, **_row(stored)} for key, stored in entries.items()]
+        async with self._table() as table:
+            await table.upsert(rows, on_conflict="key", returning="minimal").execute()
+
+    async def forget(self, tag: str) -> None:
+        """Remove everything with the tag."""
+        async with self._table() as table:
+            await table.delete(returning="minimal").eq("tag", tag).execute()
+
+    async def sweep(self, now: datetime) -> None:
+        """Remove what is kept no longer."""
+        async with self._table() as table:
+            await table.delete(returning="minimal").lte("kept_until", now.isoformat()).execute()
+
+    @asynccontextmanager
+    async def _table(self) -> AsyncIterator[Any]:
+        """The table's requests; what goes wrong in them as TierFailed, without the key."""
+        client = await self._loaded()
+        try:
+            yield client.table(TABLE)
+        except TierFailed:
+            raise
+        except httpx.TimeoutException:
+            raise TierFailed("Supabase does not answer") from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise TierFailed(f"Supabase can't be reached ({type(error).__name__})") from None
+        except Exception as error:  # noqa: BLE001
+            # The vendor's boundary: postgrest's, pydantic's and json's errors, a row that is none.
+            words = f"Supabase's answer makes no sense ({type(error).__name__})"
+            raise TierFailed(words) from None
+
+    async def _loaded(self) -> "AsyncClient":
+        """The client, imported at first use and in a thread, since that takes 0.3 s."""
+        async with self._loading:
+            if self._client is None:
+                supabase = await asyncio.to_thread(importlib.import_module, "supabase")
+                options = supabase.AsyncClientOptions(
+                    httpx_client=self._http,
+                    postgrest_client_retry=False,  # the guard retries
+                    auto_refresh_token=False,
+                    persist_session=False,
+                )
+                self._client = supabase.AsyncClient(self._url, self._key, options)
+            return self._client
+
+
+async def _refuse(response: httpx.Response) -> None:
+    """postgrest's own error does not tell the status."""
+    status = response.status_code
+    if status < 300:
+        return
+    problem = f"Supabase answers {status}"
+    match status:
+        case 400 | 409 | 413 | 414 | 422:
+            raise ValueRefused(problem, transient=False)
+        case 429 | 503:
+            raise TierFailed(problem, retry_after_s=_retry_after_s(response))
+        case 408:
+            raise TierFailed(problem)
+        case _:
+            raise TierFailed(problem, transient=status >= 500)
+
+
+def _retry_after_s(response: httpx.Response) -> float | None:
+    wait = response.headers.get("Retry-After", "")
+    digits = wait.isascii() and wait.isdigit() and len(wait) < 10
+    return min(float(wait), RETRY_AFTER_MAX_S) if digits else None
+
+
+def _row(stored: Stored) -> dict[str, str | None]:
+    return {
+        "value": base64.b64encode(stored.data).decode(),
+        "stored_at": stored.stored_at.isoformat(),
+        "fresh_until": stored.fresh_until.isoformat(),
+        "kept_until": stored.kept_until.isoformat(),
+        "tag": stored.tag,
+    }
+
+
+def _stored(row: Mapping[str, str | None]) -> Stored:
+    stored_at, fresh_until, kept_until = (
+        datetime.fromisoformat(str(row[name]))
+        for name in ("stored_at", "fresh_until", "kept_until")
+    )
+    return Stored(
+        data=base64.b64decode(str(row["value"]), validate=True),
+        stored_at=stored_at,
+        fresh_until=fresh_until,
+        kept_until=kept_until,
+        tag=row["tag"],
+    )

@@ -1,0 +1,345 @@
+"""What a caller gets: the value of a key, how old it is, and never more than one load for it.
+
+A value is *current* until its logical time is over, and *kept* for much longer: when it can't be
+loaded anew it is still there, labelled with its age. Memory holds it a shorter while and then asks
+the second tier, where another process may have put a newer one. The second tier is asked only when
+memory does not know; when it fails or is slow, memory is all there is, and what was to be written
+is written later.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import partial
+from hashlib import sha256
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+from cache.memory import Held, MemoryTier
+from cache.port import Clock, Stored, Tier
+from cache.single_flight import PatienceOver, SingleFlight
+from cache.write_behind import WriteBehind
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+SWEEP_EVERY_S = 3600.0
+FORGOTTEN_WITHIN_S = 5.0
+_SLACK = timedelta(minutes=5)
+"""How far the clocks of two processes may be apart."""
+
+
+class Origin(StrEnum):
+    """Where a value came from."""
+
+    MEMORY = "memory"
+    SECOND = "second tier"
+    LOADED = "loaded"
+
+
+class Codec(Protocol[T]):
+    """How a value is stored. Both run in a thread; what they raise costs only the storing."""
+
+    def encode(self, value: T) -> bytes:
+        """The value as bytes."""
+        ...
+
+    def decode(self, data: bytes) -> T:
+        """The value again; raises anything for bytes that are none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """How one kind of value is cached. Times in seconds. `name` and `version` are part of the key:
+    another version of what is stored needs another number."""
+
+    name: str
+    version: int
+    memory_s: float = 15 * 60.0
+    """How long memory does not ask the second tier."""
+    fresh_s: float = 3600.0
+    """How long a value is current."""
+    kept_s: float = 7 * 24 * 3600.0
+    """How long it is kept, for when it can't be loaded anew."""
+    nothing_s: float = 60.0
+    """How long "nothing found" is current."""
+    jitter: float = 0.1
+    """Times are up to this share longer, so that what came together does not go together."""
+    patience_s: float | None = None
+    """How long a caller waits for a load when there is an old value; None for its end."""
+    error_pause_s: float = 30.0
+    """How long an old value is given out after a load failed, before the next load."""
+
+    def __post_init__(self) -> None:
+        for field in ("memory_s", "fresh_s", "kept_s", "nothing_s"):
+            if not 0 < getattr(self, field) < float("inf"):
+                raise ValueError(f"{field}: {getattr(self, field)}, must be above 0")
+        for field in ("jitter", "error_pause_s", "patience_s"):
+            value = getattr(self, field)
+            if value is not None and not 0 <= value < float("inf"):
+                raise ValueError(f"{field}: {value}, must be 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Cached(Generic[T]):
+    """A value and what is known of it. `stale`: its time is over, because `error` stood in the way
+    of a new one, or because the new one is still being loaded."""
+
+    value: T
+    stored_at: datetime
+    origin: Origin
+    stale: bool = False
+    error: Exception | None = None
+
+    def age_s(self, now: datetime) -> float:
+        """How old it is, in seconds."""
+        return max(0.0, (now - self.stored_at).total_seconds())
+
+
+Load = Callable[["Cached[T] | None"], Awaitable[T]]
+"""Brings a new value; is given the old one, if there is one."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened since the start."""
+
+    memory_hits: int = 0
+    second_hits: int = 0
+    loads: int = 0
+    load_errors: int = 0
+    stale: int = 0
+    second_errors: int = 0
+    unreadable: int = 0
+    unstorable: int = 0
+
+
+class Cache:
+    """Memory and the second tier, shared by all kinds of values. An async context manager."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        second: Tier | None,
+        *,
+        entries_max: int = 10_000,
+        bytes_max: int = 64_000_000,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self.clock = clock
+        self.second = second
+        self.uniform = uniform
+        self.memory = MemoryTier(entries_max=entries_max, bytes_max=bytes_max)
+        self.writes = None if second is None else WriteBehind(second, clock, uniform=uniform)
+        self.flights: SingleFlight[Any] = SingleFlight()
+        self.counts = Counts()
+        self.forgets = 0
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        if self.writes is not None:
+            await self.writes.__aenter__()
+            self._sweeper = asyncio.create_task(self._sweep(), name="cache:sweep")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.flights.__aexit__()
+        if self.writes is not None and self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
+            await self.writes.__aexit__()
+
+    def of(
+        self, kind: Kind, codec: Codec[T], nothing: Callable[[T], bool] = lambda _: False
+    ) -> "TieredCache[T]":
+        """The cache of one kind of value; `nothing` tells a value that says "nothing found"."""
+        return TieredCache(self, kind, codec, nothing)
+
+    async def forget(self, tag: str) -> bool:
+        """Remove everything with the tag from both tiers; what is being loaded or found meanwhile
+        is not stored. False when the second tier does not answer now: it is told when it does."""
+        self.forgets += 1
+        self.memory.drop(lambda held: held.tag == tag)
+        if self.writes is None:
+            return True
+        self.writes.forget(tag)
+        return await self.writes.written(within_s=FORGOTTEN_WITHIN_S)
+
+    async def _sweep(self) -> None:
+        assert self.second is not None  # noqa: S101 - the caller looked
+        while True:
+            now = self.clock.now()
+            self.memory.drop(lambda held, now=now: held.kept_until <= now)  # type: ignore[misc]
+            try:
+                await self.second.sweep(now)
+            except Exception:  # noqa: BLE001
+                # The loop's boundary: what is over is not handed out anyway.
+                self.counts.second_errors += 1
+            await self.clock.sleep(SWEEP_EVERY_S)
+
+
+class TieredCache(Generic[T]):
+    """One kind of value. Made by `Cache.of`."""
+
+    def __init__(
+        self, cache: Cache, kind: Kind, codec: Codec[T], nothing: Callable[[T], bool]
+    ) -> None:
+        self._cache = cache
+        self._memory = cache.memory
+        self._counts = cache.counts
+        self._now = cache.clock.now
+        self._kind = kind
+        self._codec = codec
+        self._nothing = nothing
+        self._name = f"{kind.name}:v{kind.version}"
+
+    async def get(
+        self, key: str, load: Load[T], *, tag: str | None = None, fresh_s: float | None = None
+    ) -> Cached[T]:
+        """The value of the key: current, else loaded anew, else (when that fails) the old one.
+
+        `fresh_s` is how long a loaded value is current, where that differs from the kind's; `tag`
+        whose it is. Raises what `load` raises when there is no old value. A caller's cancel ends
+        the load only when nobody else waits for it.
+        """
+        held = self._memory.get((self._name, key))
+        if held is not None and held.fresh_from <= self._now() < held.unasked_until:
+            self._counts.memory_hits += 1
+            hit: Cached[T] = held.found
+            return hit
+        old = await self.peek(key)
+        if old is not None and not old.stale:
+            return old
+        work = partial(self._load, key, load, old, tag, fresh_s)
+        patience_s = None if old is None else self._kind.patience_s
+        try:
+            fresh: Cached[T] = await self._cache.flights.join(
+                f"load {self._name} {key}", work, patience_s=patience_s
+            )
+        except PatienceOver:
+            assert old is not None  # noqa: S101 - else there is no patience
+            self._counts.stale += 1
+            return old
+        return fresh
+
+    async def peek(self, key: str) -> Cached[T] | None:
+        """The newest value of both tiers, `stale` if its time is over; None if there is none, or
+        none that is kept any longer. Loads nothing."""
+        held = self._memory.get((self._name, key))
+        if self._cache.second is not None:
+            work = partial(self._ask, self._cache.second, key, held)
+            held = await self._cache.flights.join(f"find {self._name} {key}", work)
+        now = self._now()
+        if held is None or held.kept_until <= now:
+            return None
+        found: Cached[T] = held.found
+        current = held.fresh_from <= now < held.fresh_until
+        return found if current else replace(found, stale=True)
+
+    async def _ask(self, second: Tier, key: str, held: Held | None) -> Held | None:
+        """Ask the second tier; the newer of what it has and what memory holds, which memory holds
+        from now on."""
+        forgets = self._cache.forgets
+        try:
+            stored = await second.get(self._key(key))
+        except Exception:  # noqa: BLE001
+            # Whatever a tier raises: then memory is all there is. Its guard says what is wrong.
+            self._counts.second_errors += 1
+            stored = None
+        if stored is not None:
+            newer = await self._read(stored, held)
+            if self._cache.forgets != forgets:
+                return None  # it may be what is to be forgotten
+            held = newer or held
+        if held is not None:
+            until = self._now() + timedelta(seconds=self._jittered(self._kind.memory_s))
+            held = replace(held, unasked_until=min(until, held.fresh_until))
+            self._memory.put((self._name, key), held)
+        return held
+
+    async def _read(self, stored: Stored, held: Held | None) -> Held | None:
+        """What is stored, if it is newer than what is held and can be read."""
+        try:
+            if held is not None and stored.stored_at <= held.found.stored_at:
+                return None
+            value = await asyncio.to_thread(self._codec.decode, stored.data)
+            self._counts.second_hits += 1
+            return self._held(Cached(value, stored.stored_at, Origin.SECOND), stored)
+        except Exception:  # noqa: BLE001
+            # Poisoned, or of another layout than its version says: as if it were not there.
+            self._counts.unreadable += 1
+            return None
+
+    async def _load(
+        self, key: str, load: Load[T], old: Cached[T] | None, tag: str | None, fresh_s: float | None
+    ) -> Cached[T]:
+        forgets = self._cache.forgets
+        self._counts.loads += 1
+        try:
+            value = await load(old)
+        except Exception as error:
+            self._counts.load_errors += 1
+            if old is None:
+                raise
+            return self._stale(key, old, error)
+        loaded = Cached(value, self._now(), Origin.LOADED)
+        stored = await self._stored(loaded, tag, fresh_s or self._kind.fresh_s)
+        if stored is None or (tag is not None and self._cache.forgets != forgets):
+            return loaded
+        self._memory.put((self._name, key), self._held(loaded, stored))
+        if self._cache.writes is not None:
+            self._cache.writes.put(self._key(key), stored)
+        return loaded
+
+    def _stale(self, key: str, old: Cached[T], error: Exception) -> Cached[T]:
+        """The old value with the error, held so that the next load is tried after a pause."""
+        self._counts.stale += 1
+        stale = replace(old, stale=True, error=error)
+        held = self._memory.get((self._name, key))
+        if held is not None:
+            pause = timedelta(seconds=self._kind.error_pause_s)
+            paused = replace(held, found=stale, unasked_until=self._now() + pause)
+            self._memory.put((self._name, key), paused)
+        return stale
+
+    async def _stored(self, loaded: Cached[T], tag: str | None, fresh_s: float) -> Stored | None:
+        try:
+            nothing = self._nothing(loaded.value)
+            data = await asyncio.to_thread(self._codec.encode, loaded.value)
+        except Exception:
+            log.exception("%s can't be stored", self._name)
+            # The codec is a guest: the value is good, it is only not remembered.
+            self._counts.unstorable += 1
+            return None
+        current_s = self._jittered(self._kind.nothing_s if nothing else fresh_s)
+        return Stored(
+            data=data,
+            stored_at=loaded.stored_at,
+            fresh_until=loaded.stored_at + timedelta(seconds=current_s),
+            kept_until=loaded.stored_at + timedelta(seconds=max(current_s, self._kind.kept_s)),
+            tag=tag,
+        )
+
+    def _held(self, found: Cached[T], stored: Stored) -> Held:
+        until = found.stored_at + timedelta(seconds=self._jittered(self._kind.memory_s))
+        return Held(
+            found=found if found.origin is Origin.SECOND else replace(found, origin=Origin.MEMORY),
+            fresh_from=stored.stored_at - _SLACK,
+            unasked_until=min(until, stored.fresh_until),
+            fresh_until=stored.fresh_until,
+            kept_until=stored.kept_until,
+            size=len(stored.data),
+            tag=stored.tag,
+        )
+
+    def _jittered(self, seconds: float) -> float:
+        return seconds * (1 + self._cache.uniform(0.0, self._kind.jitter))
+
+    def _key(self, key: str) -> str:
+        """Of bounded length, and without what a person wrote."""
+        return f"{self._name}:{sha256(key.encode()).hexdigest()[:40]}"

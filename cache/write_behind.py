@@ -1,0 +1,164 @@
+"""The way to the second tier: callers never wait for it, and what it missed it gets later."""
+
+import asyncio
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Protocol, Self
+
+from cache.port import Stored, Tier, ValueRefused
+
+BATCH_MAX = 50
+BATCH_BYTES_MAX = 1_000_000
+PAUSE_S = 1.0
+PAUSE_MAX_S = 30.0
+LAST_S = 2.0
+"""How long a shutdown waits for what is not written yet."""
+_DOUBLINGS_MAX = 10
+
+
+class Sleeps(Protocol):
+    """The part of a clock that this needs."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds`."""
+        ...
+
+
+class WriteBehind:
+    """The newest value of each key, until the tier has it. An async context manager.
+
+    One write at a time, so that a tier gets them in their order. While the tier fails they wait,
+    `entries_max` and `bytes_max` of them at most: then the oldest are dropped, and counted.
+    """
+
+    def __init__(
+        self,
+        tier: Tier,
+        clock: Sleeps,
+        *,
+        entries_max: int = 1_000,
+        bytes_max: int = 32_000_000,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        for name, value in (("entries_max", entries_max), ("bytes_max", bytes_max)):
+            if not value > 0:
+                raise ValueError(f"{name}: {value}, must be above 0")
+        self._tier = tier
+        self._clock = clock
+        self._entries_max = entries_max
+        self._bytes_max = bytes_max
+        self._uniform = uniform
+        self._waiting: OrderedDict[str, Stored] = OrderedDict()
+        self._waiting_bytes = 0
+        self._to_forget: dict[str, None] = {}  # tags, in order
+        self._something = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._worker: asyncio.Task[None] | None = None
+        self.overflowed = 0
+        self.refused = 0
+
+    def __len__(self) -> int:
+        """How many values wait."""
+        return len(self._waiting)
+
+    async def __aenter__(self) -> Self:
+        self._worker = asyncio.create_task(self._work(), name="cache:write-behind")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._worker is not None  # noqa: S101 - entered before
+        await self.written(within_s=LAST_S)
+        self._worker.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._worker
+
+    def put(self, key: str, stored: Stored) -> None:
+        """Write it when the tier takes it, unless a newer one comes before."""
+        self._take(key)
+        self._waiting[key] = stored
+        self._waiting_bytes += len(stored.data)
+        while len(self._waiting) > self._entries_max or self._waiting_bytes > self._bytes_max:
+            self._take(next(iter(self._waiting)))
+            self.overflowed += 1
+        self._wake()
+
+    def forget(self, tag: str) -> None:
+        """Have the tier forget the tag, after what is being written and before what comes."""
+        for key in [key for key, stored in self._waiting.items() if stored.tag == tag]:
+            self._take(key)
+        self._to_forget[tag] = None
+        self._wake()
+
+    async def written(self, *, within_s: float) -> bool:
+        """Wait until nothing waits any more; False when that was not in time."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _wake(self) -> None:
+        if self._waiting or self._to_forget:
+            self._idle.clear()
+            self._something.set()
+
+    def _take(self, key: str) -> None:
+        if (stored := self._waiting.pop(key, None)) is not None:
+            self._waiting_bytes -= len(stored.data)
+
+    async def _work(self) -> None:
+        failures = 0
+        while True:
+            await self._something.wait()
+            try:
+                await self._write_some()
+                failures = 0
+            except Exception:  # noqa: BLE001
+                # Whatever it is: the values wait, and the tier is asked again. Its guard says so.
+                bound_s = min(PAUSE_S * 2.0 ** min(failures, _DOUBLINGS_MAX), PAUSE_MAX_S)
+                failures += 1
+                await self._clock.sleep(self._uniform(bound_s / 2, bound_s))
+            if not self._waiting and not self._to_forget:
+                self._something.clear()
+                self._idle.set()
+
+    async def _write_some(self) -> None:
+        for tag in list(self._to_forget):
+            await self._tier.forget(tag)
+            del self._to_forget[tag]
+        batch = self._next_batch()
+        if not batch:
+            return
+        try:
+            await self._tier.put(batch)
+        except ValueRefused:
+            await self._write_one_by_one(batch)
+        else:
+            self._done(batch)
+
+    async def _write_one_by_one(self, batch: Mapping[str, Stored]) -> None:
+        for key, stored in batch.items():
+            try:
+                await self._tier.put({key: stored})
+            except ValueRefused:
+                self.refused += 1
+            self._done({key: stored})
+
+    def _next_batch(self) -> dict[str, Stored]:
+        batch: dict[str, Stored] = {}
+        size = 0
+        for key, stored in self._waiting.items():
+            size += len(stored.data)
+            if batch and (len(batch) >= BATCH_MAX or size > BATCH_BYTES_MAX):
+                break
+            batch[key] = stored
+        return batch
+
+    def _done(self, written: Mapping[str, Stored]) -> None:
+        for key, stored in written.items():
+            if self._waiting.get(key) is stored:  # else a newer one came meanwhile
+                self._take(key)
