@@ -66,7 +66,7 @@ class BreakerPolicy:
     jitter: float = 0.1
     """and up to this share longer, so that many processes do not ask again at once."""
     probes: int = 1
-    """So many calls are let through at once when the time is over, and have to succeed."""
+    """So many calls, and no more, are let through when the time is over, and have to succeed."""
     probe_timeout_s: float = 60.0
     """A probe that has not reported by then loses its place; what it reports is ignored."""
     throttled_s: float = 60.0
@@ -284,7 +284,7 @@ class Breaker:
             if now < self._opens_until:
                 wait_s = self._opens_until - now
                 raise CircuitOpen(self.name, self._reason, None if wait_s == math.inf else wait_s)
-        elif len(self._alive_probes(now)) >= self._policy.probes:
+        elif len(self._alive_probes(now)) + self._probes_passed >= self._policy.probes:
             first = min(probe.expires_at or now for probe in self._probes)
             raise CircuitOpen(self.name, "it is being tried", first - now)
 
@@ -323,7 +323,7 @@ class Breaker:
         elif self.failures_in_a_row >= policy.failures_max:
             self._open(f"{self.failures_in_a_row} failures in a row", self._next_open_s())
         elif (
-            window.total >= policy.calls_min and window.marked >= policy.failure_rate * window.total
+            window.total >= policy.calls_min and window.marked / window.total >= policy.failure_rate
         ):
             words = f"{window.marked} of {window.total} calls failed"
             self._open(words, self._next_open_s())

@@ -12,6 +12,8 @@ from resilience.checks import above_zero, not_negative, whole
 
 _HAIR_S = 1e-6
 """Sums of floats may miss the boundary by a hair, thicker the longer the machine is up."""
+_FORGET_MAX = 1_000
+"""How many keys one booking forgets at most: the event loop waits for it."""
 
 
 class TokenBucket:
@@ -46,10 +48,12 @@ class TokenBucket:
     def book(self, key: str, cost: int = 1, *, within_s: float) -> tuple[bool, float]:
         """Take `cost` tokens that are there within `within_s` seconds: whether they were taken, and
         the seconds until they are (or, not taken, would be) there. Who books first is first."""
+        if not within_s >= 0:
+            raise ValueError(f"within_s: {within_s}, must be 0 or more")
         now = self._monotonic()
         full_at = self._after(key, cost, now)
         wait_s = self._wait_s(full_at, now)
-        if wait_s > within_s:
+        if wait_s > within_s + _HAIR_S:
             return False, wait_s
         self._full_at[key] = full_at
         self._full_at.move_to_end(key)
@@ -64,16 +68,21 @@ class TokenBucket:
     def refund(self, key: str, cost: int = 1) -> None:
         """Give back tokens that were not used; no bucket gets more than full."""
         now = self._monotonic()
-        full_at = self._full_at.get(key)
-        if full_at is not None:
-            self._full_at[key] = max(now, full_at - cost * self._refill_s)
-            self._forget_full(now)
+        full_at = self._full_at.get(key, now) - self._comes_in_s(cost)
+        if full_at > now:
+            self._full_at[key] = full_at
+        else:
+            self._full_at.pop(key, None)
 
     def _after(self, key: str, cost: int, now: float) -> float:
         """When the bucket would be full again after a take."""
+        return max(self._full_at.get(key, now), now) + self._comes_in_s(cost)
+
+    def _comes_in_s(self, cost: int) -> float:
+        """How long so many tokens take to come."""
         if not 1 <= cost <= self._burst:
             raise ValueError(f"cost: {cost}, must be 1 to {self._burst}")
-        return max(self._full_at.get(key, now), now) + cost * self._refill_s
+        return cost * self._refill_s
 
     def _wait_s(self, full_at: float, now: float) -> float:
         wait_s = full_at - now - self._burst * self._refill_s
@@ -82,7 +91,7 @@ class TokenBucket:
     def _forget_full(self, now: float) -> None:
         """Drop the keys used longest ago: those that are full, and more when there are too many
         (their users get a full bucket, which errs on the friendly side)."""
-        while self._full_at:
+        for _ in range(min(len(self._full_at), _FORGET_MAX)):
             key, full_at = next(iter(self._full_at.items()))
             if full_at > now and len(self._full_at) <= self._keys_max:
                 return
@@ -96,6 +105,10 @@ class Want:
     bucket: TokenBucket
     key: str
     cost: int = 1
+
+    def __post_init__(self) -> None:
+        whole(cost=self.cost)
+        above_zero(cost=self.cost)
 
 
 def take_all(wants: Sequence[Want]) -> float:

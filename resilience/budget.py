@@ -7,7 +7,7 @@ it.
 
 from dataclasses import dataclass, fields
 
-from resilience.checks import not_negative
+from resilience.checks import not_negative, whole
 from resilience.errors import BudgetExhausted
 
 
@@ -21,6 +21,7 @@ class Amounts:
     handoffs: int = 0
 
     def __post_init__(self) -> None:
+        whole(steps=self.steps, tokens=self.tokens, handoffs=self.handoffs)
         not_negative(steps=self.steps, tokens=self.tokens, usd=self.usd, handoffs=self.handoffs)
 
     def plus(self, other: "Amounts") -> "Amounts":
@@ -90,12 +91,13 @@ class Budget:
 
     def charge(self, amounts: Amounts) -> Charge:
         """Hold the amounts; raises BudgetExhausted, and holds nothing, when one is too much."""
-        left = self.left
+        held = self._held.plus(amounts)
+        used = self._spent.plus(held)
         for name in FIELDS:
-            asked, free = getattr(amounts, name), getattr(left, name)
-            if asked > free + (_HAIR if name == "usd" else 0):
-                raise BudgetExhausted(name, getattr(self.limits, name), asked, free)
-        self._held = self._held.plus(amounts)
+            asked, limit = getattr(amounts, name), getattr(self.limits, name)
+            if asked and getattr(used, name) > limit + (_HAIR if name == "usd" else 0):
+                raise BudgetExhausted(name, limit, asked, getattr(self.left, name))
+        self._held = held
         return Charge(self, amounts)
 
     def settled(self, held: Amounts, spent: Amounts) -> None:

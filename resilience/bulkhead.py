@@ -61,8 +61,8 @@ class Bulkhead:
         return self._policy.limit
 
     def try_acquire(self) -> bool:
-        """Take a place if one is free and nobody waits for it."""
-        if self._in_flight >= self._policy.limit - self._withheld or any(self._queues):
+        """Take a place if one is free: then nobody waits, as a free place is given on at once."""
+        if self._in_flight >= self._policy.limit - self._withheld:
             return False
         self._in_flight += 1
         return True
@@ -89,12 +89,16 @@ class Bulkhead:
 
     def release(self) -> None:
         """Give the place back."""
+        if not self._in_flight:
+            raise RuntimeError(f"{self.name}: released more often than acquired")
         self._in_flight -= 1
         self._admit()
 
     def withhold(self, places: int) -> None:
         """Keep so many places empty, all but one at most, from when they are given back."""
         if places != self._withheld:
+            whole(places=places)
+            not_negative(places=places)
             self._withheld = min(places, self._policy.limit - 1)
             self._admit()
 

@@ -6,28 +6,32 @@ not tried again; a retry stands in the queue anew and holds no place while it wa
 """
 
 import asyncio
+import logging
+import math
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar
 
-from resilience.breaker import CLOSED, Breaker, BreakerPolicy
+from resilience.breaker import Breaker, BreakerPolicy, Permit
 from resilience.bucket import BucketPolicy, TokenBucket
 from resilience.bulkhead import Bulkhead, BulkheadPolicy, Priority
 from resilience.checks import above_zero
 from resilience.clock import Clock
 from resilience.deadline import deadline
 from resilience.errors import DeadlinePassed, RateLimited, Refused
-from resilience.fault import CALLERS, Classify, Fault, all_transient
+from resilience.fault import BROKEN, CALLERS, Classify, Fault, all_transient
 from resilience.hooks import Hooks, Listener
 from resilience.retry import Retry, RetryPolicy
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 _FAIR_SHARE = 0.5
 """An attempt that the deadline cut before it had this share of its time says nothing of the
-dependency."""
+dependency; of one that fails, nobody asks whom the wait left less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +52,9 @@ class GuardPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallEnded:
-    """What happened in one call. `attempts` is how often the dependency was asked; `refused` is the
-    name of the error of a call that was not made; `stale_s` is the age of the fallback's value."""
+    """What happened in one call. `attempts` is how often the dependency was asked, `waited_s` the
+    wait for a token and a place; `refused` says that the error is a Refused; `stale_s` is the age
+    of the fallback's value."""
 
     name: str
     took_s: float
@@ -86,9 +91,11 @@ class _Trace:
     priority: Priority
     timeout_s: float
     began: float
-    until: float
+    until: float = math.inf
     waited_s: float = 0.0
     attempts: int = 0
+    error: Exception | None = None
+    """The last one of having asked."""
 
 
 class Guard:
@@ -113,6 +120,7 @@ class Guard:
             name, policy.breaker, clock=clock, classify=self._classify, uniform=uniform
         )
         self.bulkhead = Bulkhead(name, policy.bulkhead)
+        self._failures_spared = max(0, policy.breaker.failures_max - policy.bulkhead.limit)
         self._retry = Retry(policy.retry, clock=clock, classify=self._classify, uniform=uniform)
         self._bucket = None
         if (bucket := policy.bucket) is not None:
@@ -136,57 +144,43 @@ class Guard:
     ) -> Guarded[T]:
         """Await `work()`, guarded; with `key` and `cost` in the token bucket.
 
-        Raises a Refused when the dependency was not asked, else its last error, unchanged; with a
-        `fallback`, only what that raises.
+        Raises a Refused when the dependency was not asked, else the last error of having asked it,
+        unchanged (DeadlinePassed when the deadline cut that); with a `fallback`, only what that
+        raises. The fallback has what time the caller has. Of a cancelled call nobody is told.
         """
-        began = self._clock.monotonic()
+        trace = self._begun(key, cost, priority, attempt_timeout_s)
         with deadline(self.policy.deadline_s, self._clock.monotonic) as time_left:
-            trace = _Trace(
-                key=key,
-                cost=cost,
-                priority=priority,
-                timeout_s=attempt_timeout_s or self.policy.attempt_timeout_s,
-                began=began,
-                until=time_left.until,
-            )
+            trace.until = time_left.until
             try:
                 value = await self._retry.call(
                     partial(self._attempt, work, trace),
                     until=trace.until,
-                    opens_in_s=self._opens_in_s,
+                    opens_in_s=partial(self._opens_in_s, trace),
                 )
-            except Exception as error:
-                if fallback is None:
-                    self._hooks.tell(self._ended(trace, error=error))
-                    raise
-                stand_in = await self._fall_back(fallback, error, trace)
-                return Guarded(value=stand_in.value, ended=self._told(trace, error, stand_in))
-        ended = self._ended(trace)
-        self._hooks.tell(ended)
-        return Guarded(value=value, ended=ended)
+            except Exception as caught:  # noqa: BLE001 - raised below, or the fallback's to answer
+                # A retry that is refused does not hide why there had to be one.
+                error = caught if trace.error is None else trace.error
+            else:
+                return Guarded(value=value, ended=self._told(trace))
+        if fallback is None:
+            self._told(trace, error)
+            raise error
+        try:
+            stand_in = await fallback(error)
+        except Exception:
+            self._told(trace, error)
+            raise
+        return Guarded(value=stand_in.value, ended=self._told(trace, error, stand_in))
 
     # --- one attempt, in its order -----------------------------------------------------------
 
     async def _attempt(self, work: Callable[[], Awaitable[T]], trace: _Trace) -> T:
-        self.breaker.check()
-        if self._bucket is not None:
-            await self._take_token(self._bucket, trace)
-        try:
-            if not self.bulkhead.try_acquire():
-                await self._wait_for_place(trace)
-            try:
-                permit = self.breaker.permit()
-            except Refused:
-                self.bulkhead.release()
-                raise
-        except BaseException:  # whatever it is: the token was not used
-            if self._bucket is not None:
-                self._bucket.refund(trace.key, trace.cost)
-            raise
+        permit = await self._admitted(trace)
         try:
             trace.attempts += 1
             value = await self._in_time(work, trace)
         except Exception as error:
+            trace.error = error
             self.breaker.record(permit, self._classify(error))
             raise
         except BaseException:
@@ -199,9 +193,34 @@ class Guard:
             self._withhold()
             self.bulkhead.release()
 
-    async def _take_token(self, bucket: TokenBucket, trace: _Trace) -> None:
+    async def _admitted(self, trace: _Trace) -> Permit:
+        self.breaker.check()
+        left_s = self._left_s(trace)
+        enough_s = min(trace.timeout_s, left_s) * _FAIR_SHARE
+        if self._bucket is None:
+            return await self._placed(trace, enough_s)
+        await self._take_token(self._bucket, trace, left_s)
+        try:
+            return await self._placed(trace, enough_s)
+        except BaseException:  # whatever it is: the token was not used
+            self._bucket.refund(trace.key, trace.cost)
+            raise
+
+    async def _placed(self, trace: _Trace, enough_s: float) -> Permit:
+        if not self.bulkhead.try_acquire():
+            await self._wait_for_place(trace)
+        try:
+            if self._left_s(trace) < enough_s and self.breaker.failures_in_a_row:
+                # Many that waited long would be asked for a moment each, and learn nothing.
+                raise DeadlinePassed(self.name, "the wait left too little time, and it fails")
+            return self.breaker.permit()
+        except Refused:
+            self.bulkhead.release()
+            raise
+
+    async def _take_token(self, bucket: TokenBucket, trace: _Trace, left_s: float) -> None:
         assert self.policy.bucket is not None  # noqa: S101 - it has a bucket
-        within_s = min(self.policy.bucket.wait_max_s, self._left_s(trace))
+        within_s = min(self.policy.bucket.wait_max_s, left_s)
         taken, wait_s = bucket.book(trace.key, trace.cost, within_s=within_s)
         if not taken:
             raise RateLimited(self.name, "too many calls", wait_s)
@@ -224,7 +243,7 @@ class Guard:
             trace.waited_s += self._clock.monotonic() - began
 
     async def _in_time(self, work: Callable[[], Awaitable[T]], trace: _Trace) -> T:
-        left_s = self._left_s(trace)
+        left_s = trace.until - self._clock.monotonic()
         timeout = asyncio.timeout(min(trace.timeout_s, left_s))
         try:
             async with timeout:
@@ -237,11 +256,22 @@ class Guard:
     def _withhold(self) -> None:
         """Keep the places of calls that failed until one succeeds or the breaker opens: of a
         dependency that swallows calls, a full bulkhead is all that is ever asked."""
-        failures = self.breaker.failures_in_a_row if self.breaker.state is CLOSED else 0
-        spare = self.breaker.failures_max - self.bulkhead.limit
-        self.bulkhead.withhold(max(0, failures - max(0, spare)))
+        self.bulkhead.withhold(max(0, self.breaker.failures_in_a_row - self._failures_spared))
 
     # --- small parts -------------------------------------------------------------------------
+
+    def _begun(
+        self, key: str, cost: int, priority: Priority, attempt_timeout_s: float | None
+    ) -> _Trace:
+        """A call's trace; what no call can have is the caller's mistake, before all else."""
+        bucket, timeout_s = self.policy.bucket, self.policy.attempt_timeout_s
+        if bucket is not None and not 1 <= cost <= bucket.burst:
+            raise ValueError(f"cost: {cost}, must be 1 to {bucket.burst}")
+        if attempt_timeout_s is not None:
+            above_zero(attempt_timeout_s=attempt_timeout_s)
+            timeout_s = attempt_timeout_s
+        began = self._clock.monotonic()
+        return _Trace(key=key, cost=cost, priority=priority, timeout_s=timeout_s, began=began)
 
     def _left_s(self, trace: _Trace) -> float:
         left_s = trace.until - self._clock.monotonic()
@@ -249,49 +279,42 @@ class Guard:
             raise DeadlinePassed(self.name, "no time is left")
         return left_s
 
-    def _opens_in_s(self) -> float:
-        """How long the breaker will refuse, as far as is known."""
+    def _opens_in_s(self, trace: _Trace) -> float:
+        """How long a further attempt would be refused, as far as is known."""
         try:
             self.breaker.check()
         except Refused as refused:
-            return float("inf") if refused.retry_after_s is None else refused.retry_after_s
-        return 0.0
+            return math.inf if refused.retry_after_s is None else refused.retry_after_s
+        if self._bucket is None or self.policy.bucket is None:
+            return 0.0
+        return self._bucket.peek(trace.key, trace.cost) - self.policy.bucket.wait_max_s
 
     def _classify(self, error: Exception) -> Fault:
-        return CALLERS if isinstance(error, Refused) else self._adapters(error)
-
-    async def _fall_back(
-        self,
-        fallback: Callable[[Exception], Awaitable[Fallback[T]]],
-        error: Exception,
-        trace: _Trace,
-    ) -> Fallback[T]:
+        if isinstance(error, Refused):
+            return CALLERS
         try:
-            return await fallback(error)
+            return self._adapters(error)
         except Exception:
-            self._hooks.tell(self._ended(trace, error=error))
-            raise
+            # A classifier is a guest: its fault must not replace the error that it was asked about.
+            log.exception("%s: the classifier broke on %s", self.name, type(error).__name__)
+            return BROKEN
 
-    def _told(self, trace: _Trace, error: Exception, stand_in: Fallback[T]) -> CallEnded:
-        ended = self._ended(trace, error=error, fell_back=True, stale_s=stand_in.stale_s)
-        self._hooks.tell(ended)
-        return ended
-
-    def _ended(
+    def _told(
         self,
         trace: _Trace,
-        *,
         error: Exception | None = None,
-        fell_back: bool = False,
-        stale_s: float | None = None,
+        stand_in: Fallback[T] | None = None,
     ) -> CallEnded:
-        return CallEnded(
+        """How the call ended; the listeners know it, too."""
+        ended = CallEnded(
             name=self.name,
             took_s=self._clock.monotonic() - trace.began,
             waited_s=trace.waited_s,
             attempts=trace.attempts,
             error=error,
             refused=isinstance(error, Refused),
-            fell_back=fell_back,
-            stale_s=stale_s,
+            fell_back=stand_in is not None,
+            stale_s=None if stand_in is None else stand_in.stale_s,
         )
+        self._hooks.tell(ended)
+        return ended

@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 class Hooks(Generic[E]):
-    """The listeners of one mechanism. They must not block."""
+    """The listeners of one mechanism. They must not block, nor steer the mechanism while told."""
 
     def __init__(self, listeners: Iterable[Listener[E]] = ()) -> None:
         self._listeners = list(listeners)

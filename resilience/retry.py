@@ -31,7 +31,8 @@ class RetryPolicy:
     base_s: float = 0.5
     cap_s: float = 20.0
     budget_share: float = 0.1
-    """Retries are at most this share of the calls of the last `budget_window_s`,"""
+    """Retries are at most this share of the calls that were answered or are worth a retry, of the
+    last `budget_window_s` (not of refused ones, or a full bulkhead would add retries),"""
     budget_per_s: float = 5.0
     """or this many a second, if that is more."""
     budget_window_s: float = 1.0
@@ -73,13 +74,16 @@ class Retry:
         It makes none when the wait would end after the monotonic time `until`, or before
         `opens_in_s()`: no wait is begun whose end is known to be in vain.
         """
-        self._made.add(self._clock.monotonic(), total=1)
         try:
-            return await attempt()  # tenacity costs more than all else here: not if all goes well
+            value = await attempt()  # tenacity costs more than all else here: not if all goes well
         except Exception as error:
             if not self._worth(error):
                 raise
             first: Exception | None = error
+        else:
+            self._made.add(self._clock.monotonic(), total=1)
+            return value
+        self._made.add(self._clock.monotonic(), total=1)
 
         async def again() -> T:
             nonlocal first

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from resilience.clock import Clock
+from resilience.deadline import deadline
 from resilience.saga.journal import Event, Journal, JsonValue
 from resilience.saga.saga import Saga, Step, StepContext, StepFailed, StepOutcome
 from resilience.saga.transitions import CLOSING, EventType, IllegalTransition, RunStatus
@@ -205,7 +206,8 @@ class Orchestrator:
             await self._append(run.run_id, EventType.STEP_PROGRESS, {"step": step.name, **data})
 
         async def work_on() -> StepOutcome[S]:
-            return await step.do(run.state, StepContext(run_id=run.run_id, report=report))
+            with deadline(step.deadline_s, self._clock.monotonic):  # of all calls that it makes
+                return await step.do(run.state, StepContext(run_id=run.run_id, report=report))
 
         run.work = asyncio.ensure_future(work_on())
         try:
