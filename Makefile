@@ -37,8 +37,12 @@ check: $(VENV)/.installed-dev ## ruff, mypy --strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: $(VENV)/.installed-dev ## what is measured (see bench/)
-	@for name in scout duplicates layouts flood telegram; do \
+$(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install -c constraints.txt -e '.[dev,bench]'
+	@touch $@ $(VENV)/.installed-dev $(VENV)/.installed
+
+bench: $(VENV)/.installed-bench ## what is measured (see bench/)
+	@for name in scout breakers guard buckets cache duplicates layouts flood telegram; do \
 	  echo "--- bench/$$name.py"; $(BIN)/python -m bench.$$name || exit 1; echo; done
 
 chaos: $(VENV)/.installed-dev ## kills the process in the middle of scouts, 20 times

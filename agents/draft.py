@@ -54,6 +54,6 @@ class Drafting:
         run = await self._runs.get(run_id)
         allowed = run is None or find_config(run.config).values.draft_fallback
         (draft,) = await self._action.act(
-            run_id, [match.opportunity], profile, template_allowed=allowed
+            run_id, [match.opportunity], profile, owner=user_id, template_allowed=allowed
         )
         return DraftedMatch(match=match, draft=draft)

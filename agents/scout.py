@@ -187,6 +187,7 @@ class ScoutSteps:
                 context.run_id,
                 best,
                 state.request.profile,
+                owner=state.user_id,
                 template_allowed=config.draft_fallback,
             )
         except NoWriter as failure:

@@ -50,6 +50,15 @@ class Settings(BaseSettings):
     apify_actors_file: Path | None = None
     apify_run_usd: Annotated[float, Field(ge=0.01, le=100)] = 1.0
     apify_starts_per_min: Annotated[int, Field(ge=1, le=600)] = 10
+    supabase_url: Annotated[str, Field(pattern=_HTTP)] | None = None
+    supabase_service_role_key: SecretStr | None = None
+    tool_retries: Annotated[int, Field(ge=0, le=10)] = 2
+    retry_base_s: Annotated[float, Field(gt=0, le=60)] = 0.5
+    breaker_failures: Annotated[int, Field(ge=1, le=1000)] = 5
+    breaker_failure_rate: Annotated[float, Field(gt=0, le=1)] = 0.5
+    breaker_calls_min: Annotated[int, Field(ge=1, le=10_000)] = 10
+    breaker_window_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    breaker_open_s: Annotated[float, Field(gt=0, le=300)] = 15.0
     scouts_burst: Annotated[int, Field(ge=1, le=1000)] = 5
     scout_refill_s: Annotated[float, Field(gt=0, le=86_400)] = 60.0
     commands_burst: Annotated[int, Field(ge=1, le=10_000)] = 20
@@ -102,7 +111,7 @@ class Settings(BaseSettings):
             raise ValueError("allowed are 1 to 256 of A-Z a-z 0-9 _ -")
         return value
 
-    @field_validator("telegram_api_base_url", "apify_api_base_url")
+    @field_validator("telegram_api_base_url", "apify_api_base_url", "supabase_url")
     @classmethod
     def _base(cls, value: str | None) -> str | None:
         return None if value is None else value.rstrip("/")
@@ -132,6 +141,23 @@ class Settings(BaseSettings):
             raise ValueError(f"unknown level {value[:20]!r}; allowed: {', '.join(levels)}")
         return value.upper()
 
+    @model_validator(mode="after")
+    def _supabase_whole(self) -> "Settings":
+        if (self.supabase_url is None) != (self.supabase_service_role_key is None):
+            raise ValueError("SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY: set both, or none")
+        return self
+
+    @property
+    def cache_file(self) -> Path | None:
+        """Where values are cached without Supabase: beside a SQLite database; None in memory."""
+        if not self.sqlite:
+            return Path("var/webscout-cache.db")
+        database = async_url(self.database_url.get_secret_value()).database
+        if not database or database == ":memory:":
+            return None
+        file = Path(database)
+        return file.with_name(f"{file.stem}-cache{file.suffix or '.db'}")
+
     @property
     def sqlite(self) -> bool:
         """Whether the database is a file here, migrated at every start."""
@@ -156,6 +182,8 @@ def load_settings() -> Settings:
 def _line(error: object) -> str:
     """One line about one setting; the value of a secret never stands in it."""
     assert isinstance(error, dict)  # noqa: S101 - pydantic's ErrorDetails
-    name = str(error["loc"][0]).upper()
     message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return message  # of several settings, which it names
+    name = str(error["loc"][0]).upper()
     return f"{name}: {message[0].lower()}{message[1:]}"

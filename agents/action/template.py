@@ -9,6 +9,9 @@ from agents.domain.opportunity import Opportunity
 from agents.domain.profile import Profile
 from agents.domain.skill import canonical_skill
 
+TEMPLATE_VERSION = 1
+"""Another one for every change of what is written: drafts are cached."""
+
 _ABOUT_SHOWN_MAX = 1_500
 _SKILLS_SHOWN_MAX = 8
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from agents.domain.kind import Kind
 from agents.domain.opportunity import Opportunity
+from resilience.fault import BROKEN, Fault
 
 
 class Now(Protocol):
@@ -19,11 +20,12 @@ class Now(Protocol):
 
 class SourceFailed(Exception):  # noqa: N818 - names the event
     """A source gave nothing; the message says why, in one line, for people. `retry_after_s` is how
-    long it asked not to be asked again."""
+    long it asked not to be asked again, `fault` what that says of the server behind it."""
 
-    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
+    def __init__(self, message: str, retry_after_s: float = 0.0, *, fault: Fault = BROKEN) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.fault = fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """A source that is read from the store, and from outside only when its period is over.
 
-Feeds and actors share this: what differs is how they fetch (`Fetcher`).
+Feeds and actors share this: what differs is how they fetch (`Fetcher`). What was fetched is cached,
+for those who share the cache but not the store, and for when nothing can be fetched.
 """
 
 import asyncio
@@ -15,9 +16,23 @@ from typing import Protocol
 from agents.discovery.port import Now, Reading, Shelf, ShelfState, SourceFailed, Validators
 from agents.domain.opportunity import Opportunity
 from cache.single_flight import SingleFlight
+from cache.tiered import Cached, Kind, Origin, TieredCache
+from resilience.deadline import no_deadline
 
 PATIENCE_S = 2.0
 """How long a scout waits for a fresh reading of a feed when something is stored."""
+
+NOTHING_S = 15 * 60.0
+"""How long "nothing found" is current, where the source's period is longer."""
+
+READINGS = Kind(
+    name="reading",
+    version=1,
+    kept_s=30 * 24 * 3600.0,
+    nothing_s=NOTHING_S,
+    jitter=0.0,  # periods are the sources' terms
+    error_pause_s=0.0,  # pauses, too
+)
 
 log = logging.getLogger(__name__)
 
@@ -76,10 +91,12 @@ class Fetcher(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refreshed:
-    """The state after a refresh, with what the fetch said beside it."""
+    """The state after a refresh, with what the fetch said beside it; `cached` when somebody else
+    had fetched it before."""
 
     state: ShelfState
     notice: str | None = None
+    cached: bool = False
 
 
 class StoredSource:
@@ -91,11 +108,13 @@ class StoredSource:
         shelf: Shelf,
         clock: Now,
         work: SingleFlight[Refreshed],
+        readings: TieredCache[Fetched],
     ) -> None:
         self._fetcher = fetcher
         self._shelf = shelf
         self._clock = clock
         self._work = work
+        self._readings = readings
         self.label = fetcher.label
 
     @property
@@ -108,7 +127,7 @@ class StoredSource:
         state = await self._shelf.state(self._fetcher.key)
         if state is None or state.fetched_at is None:
             return await self._first(state)
-        if self._since(state.fetched_at) < self._fetcher.period_s:
+        if self._since(state.fetched_at) < self._current_s(state):
             return await self._stored(state)
         if self._pause_left(state) > 0:
             return await self._stored(state, _not_now(state))
@@ -116,9 +135,7 @@ class StoredSource:
             done = await self._join(state, self._fetcher.patience_s)
         except TimeoutError:
             return await self._stored(state, "it is being read again")
-        if done.state.error is not None:
-            return await self._stored(done.state, _not_now(done.state))
-        return await self._just_read(done)
+        return await self._read_now(done)
 
     async def state(self) -> ShelfState | None:
         """How its last reading went."""
@@ -129,10 +146,11 @@ class StoredSource:
         state = await self._shelf.state(self._fetcher.key)
         if state is None:
             return 0.0
-        wait = self._fetcher.period_s
+        wait, since = self._fetcher.period_s, state.fetched_at or state.attempted_at
         if state.failures:
             wait = min(wait, max(self._fetcher.pause_s, 60.0 * 2 ** min(state.failures - 1, 10)))
-        return max(0.0, wait - self._since(state.attempted_at), self._told_to_wait(state))
+            since = state.attempted_at
+        return max(0.0, wait - self._since(since), self._told_to_wait(state))
 
     async def refresh_shared(self) -> ShelfState:
         """Refresh for nobody in particular; joins a fetch under way."""
@@ -150,41 +168,63 @@ class StoredSource:
         if stored is not None and stored != seen:
             return Refreshed(state=stored)
         old = stored or ShelfState(source=self.label, attempted_at=self._clock.now())
+        load = partial(self._fetch, old)
         try:
-            fetched = await self._fetcher.fetch(old.validators)
-        except SourceFailed as failure:
-            return await self._failed(old, str(failure), failure.retry_after_s)
-        except Exception as bug:
+            with no_deadline():  # of whoever comes first: others wait for this too
+                got = await self._readings.get(
+                    self._fetcher.key, load, fresh_s=self._fetcher.period_s
+                )
+        except Exception as error:  # noqa: BLE001
             # The source boundary: a bug in one must not cost the others' results.
-            log.exception("source %s broke", self.label)
-            return await self._failed(old, f"{self.label}: internal error ({type(bug).__name__})")
-        return await self._succeeded(old, fetched)
+            return await self._failed(old, error)
+        if old.fetched_at is None or old.fetched_at < got.stored_at:
+            old = await self._shelve(old, got)
+        if got.error is not None:
+            return await self._failed(old, got.error)
+        return await self._succeeded(old, got)
 
-    async def _succeeded(self, old: ShelfState, fetched: Fetched | None) -> Refreshed:
-        key, now = self._fetcher.key, self._clock.now()
-        good = replace(
-            old, attempted_at=now, fetched_at=now, failures=0, error=None, not_before=None
-        )
-        if old.failures:
-            log.info("source %s answers again after %d failures", self.label, old.failures)
+    async def _fetch(self, old: ShelfState, known: Cached[Fetched] | None) -> Fetched:
+        fetched = await self._fetcher.fetch(known.value.validators if known else Validators())
         if fetched is None:
-            await self._shelf.note(key, good)
-            return Refreshed(state=good)
+            assert known is not None  # noqa: S101 - else there was no version to compare with
+            return known.value
         if fetched.partial and len(fetched.opportunities) < old.found:
-            return await self._failed(old, fetched.notice or f"{self.label}: read in part only")
+            raise SourceFailed(fetched.notice or f"{self.label}: read in part only")
+        return fetched
+
+    async def _shelve(self, old: ShelfState, got: Cached[Fetched]) -> ShelfState:
+        """Put a newer reading on the shelf; the same answer once more only makes it current."""
+        fetched = got.value
+        if old.validators == fetched.validators != Validators():
+            return replace(old, fetched_at=got.stored_at)
+        if fetched.unreadable.keys() - old.unreadable.keys():  # the counts differ every time
+            log.warning("source %s: not read: %s", self.label, dict(fetched.unreadable))
         state = replace(
-            good,
+            old,
+            fetched_at=got.stored_at,
             found=len(fetched.opportunities),
             unreadable=fetched.unreadable,
             unread=fetched.unread,
             validators=fetched.validators,
         )
-        if fetched.unreadable.keys() - old.unreadable.keys():  # the counts differ every time
-            log.warning("source %s: not read: %s", self.label, dict(fetched.unreadable))
-        await self._shelf.replace(key, state, fetched.opportunities)
-        return Refreshed(state=state, notice=fetched.notice)
+        await self._shelf.replace(self._fetcher.key, state, fetched.opportunities)
+        return state
 
-    async def _failed(self, old: ShelfState, error: str, retry_after_s: float = 0.0) -> Refreshed:
+    async def _succeeded(self, old: ShelfState, got: Cached[Fetched]) -> Refreshed:
+        if old.failures:
+            log.info("source %s answers again after %d failures", self.label, old.failures)
+        now = self._clock.now()
+        good = replace(old, attempted_at=now, failures=0, error=None, not_before=None)
+        await self._shelf.note(self._fetcher.key, good)
+        cached = got.origin is not Origin.LOADED
+        return Refreshed(state=good, notice=got.value.notice, cached=cached)
+
+    async def _failed(self, old: ShelfState, failure: Exception) -> Refreshed:
+        if isinstance(failure, SourceFailed):
+            error, retry_after_s = str(failure), failure.retry_after_s
+        else:
+            log.error("source %s broke", self.label, exc_info=failure)
+            error, retry_after_s = f"{self.label}: internal error ({type(failure).__name__})", 0.0
         if not old.failures:  # said once for the operator; the count is in the store
             log.warning("source failed: %s", error)
         now = self._clock.now()
@@ -204,11 +244,13 @@ class StoredSource:
             again = f"asked again in {math.ceil(left)} s at the earliest"
             raise SourceFailed(f"{state.error}; {again}")
         done = await self._join(state)
-        if done.state.error is not None:
-            raise SourceFailed(done.state.error)
-        return await self._just_read(done)
+        if done.state.fetched_at is None:
+            raise SourceFailed(done.state.error or f"{self.label}: nothing was read")
+        return await self._read_now(done)
 
-    async def _just_read(self, fresh: Refreshed) -> Reading:
+    async def _read_now(self, fresh: Refreshed) -> Reading:
+        if fresh.state.error is not None or fresh.cached:
+            return await self._stored(fresh.state, _not_now(fresh.state))
         return Reading(
             opportunities=await self._shelved(fresh.state),
             unreadable=fresh.state.unreadable,
@@ -233,6 +275,10 @@ class StoredSource:
         at = state.fetched_at
         found = await self._shelf.current(self._fetcher.key)
         return found if at is None else await asyncio.to_thread(_confirmed, found, at)
+
+    def _current_s(self, state: ShelfState) -> float:
+        period_s = self._fetcher.period_s
+        return period_s if state.found else min(period_s, NOTHING_S)
 
     def _pause_left(self, state: ShelfState) -> float:
         pause_s = self._fetcher.pause_s - self._since(state.attempted_at)

@@ -2,13 +2,13 @@
 
 from pydantic import TypeAdapter
 
+from agents.domain.codec import OPPORTUNITY, PROFILE
 from agents.domain.match import Provenance
-from agents.domain.opportunity import Listing, Opportunity
-from agents.domain.profile import Profile
+from agents.domain.opportunity import Listing
 from agents.domain.run import ScoutRequest
 
+__all__ = ["LISTINGS", "OPPORTUNITY", "PROFILE", "PROVENANCE", "REQUEST"]
+
 LISTINGS = TypeAdapter(tuple[Listing, ...])
-OPPORTUNITY = TypeAdapter(Opportunity)
-PROFILE = TypeAdapter(Profile)
 PROVENANCE = TypeAdapter(Provenance)
 REQUEST = TypeAdapter(ScoutRequest)

@@ -16,8 +16,15 @@ from agents.configs import all_configs
 from agents.discovery.port import Need, Source, SourceFailed
 from agents.domain.errors import InvalidValue
 from agents.store.errors import StoreError
-from bot.bootstrap import Catalogue, build_catalogue_alone, build_database, telegram_username
+from bot.bootstrap import (
+    Catalogue,
+    ask_supabase,
+    build_catalogue_alone,
+    build_database,
+    telegram_username,
+)
 from bot.settings import Settings
+from cache.port import TierFailed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +57,8 @@ async def doctor(settings: Settings, *, as_json: bool) -> int:
         checks.append(await _timed("port", lambda: _port(settings), required=False))
     if settings.telegram_bot_token is not None:
         checks.append(await _timed("telegram", lambda: _telegram(settings), required=True))
+    if settings.supabase_url is not None:
+        checks.append(await _timed("supabase", lambda: _supabase(settings), required=False))
     if checks[1].ok:  # what sources gave is kept there
         checks += await _sources(settings)
     _print(checks, as_json=as_json)
@@ -88,6 +97,15 @@ async def _telegram(settings: Settings) -> str:
         raise Wrong("the token is not known", "TELEGRAM_BOT_TOKEN: ask BotFather") from error
     except TelegramError as error:
         raise Wrong(str(error), "check the network and TELEGRAM_API_BASE_URL") from error
+
+
+async def _supabase(settings: Settings) -> str:
+    try:
+        await ask_supabase(settings)
+    except TierFailed as failure:
+        mend = "check SUPABASE_URL, its key, and that what `webscout migrate --sql` prints was run"
+        raise Wrong(str(failure), mend) from failure
+    return "answers, the cache's table is there"
 
 
 async def _sources(settings: Settings) -> list[Check]:

@@ -15,8 +15,8 @@ from telegram.ext import ContextTypes
 from agents.domain.errors import InvalidValue
 from agents.domain.run import QUERY_MAX, ScoutRequest
 from agents.draft import Drafting, NoSuchMatch
+from agents.forget import Forgetting, NotOverwrittenYet
 from agents.scout import AlreadyScouting, AlreadyStarted, Scout
-from agents.store.errors import StoreError
 from agents.store.people import PeopleStore, Person
 from agents.store.runs import RunStore
 from bot.telegram import views
@@ -54,6 +54,7 @@ class Desk:
     runs: RunStore
     scout: Scout
     drafting: Drafting
+    forgetting: Forgetting
     messages: ScoutMessages
     sources: tuple[str, ...]
     config: str
@@ -256,9 +257,9 @@ class Commands:
         if self._desk.clear_chat is not None:
             await self._desk.clear_chat()
         try:
-            await self._desk.people.forget(person.id)
-        except StoreError:
-            log.exception("what was deleted is not overwritten on disk yet")
+            await self._desk.forgetting.forget(person.id)
+        except NotOverwrittenYet as later:
+            log.warning("what was deleted is not overwritten everywhere yet: %s", later)
             await self._desk.say(chat_id, views.FORGOTTEN_BUT)
             return
         await self._desk.say(chat_id, views.FORGOTTEN)

@@ -380,8 +380,8 @@ PRIVACY = "\n".join(
 )
 
 FORGOTTEN_BUT = (
-    "Everything about you is deleted, but the database's log was in use: what was deleted is "
-    "overwritten on disk a little later. /start begins anew."
+    "Everything about you is deleted, but the database or the cache was in use: what was deleted "
+    "is overwritten there a little later. /start begins anew."
 )
 FORGOTTEN = (
     "Done. Everything about you is deleted: profile, saved postings, scouts and drafts. "

@@ -52,7 +52,7 @@ async def test_discovery_into_matching_into_action(tmp_path: Path, source: str) 
         assert [m.opportunity.source_id for m in matching.matches] == ["a", "b"]
         assert matching.inactive == 1
         best = [match.opportunity for match in matching.matches[:1]]
-        (draft,) = await core.action.act(run_id, best, PROFILE)
+        (draft,) = await core.action.act(run_id, best, PROFILE, owner="ada")
         assert "I count things." in draft.text
         assert [m.rank for m in await core.outcomes.matches(run_id)] == [1, 2]
         assert await core.matching.unscore(run_id) == "2 scores removed"

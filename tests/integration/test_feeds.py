@@ -512,7 +512,8 @@ async def test_a_recovery_is_logged_once(
     caplog.set_level(logging.INFO)
     route = server.route("/one")
     route.status(500)
-    async with product(tmp_path, [feed(server, "one", pause_s=0)]) as core:
+    feeds = [feed(server, "one", pause_s=0)]
+    async with product(tmp_path, feeds, breaker_failures=100) as core:
         for _ in range(2):
             assert (await scout(core)).error is not None
         route.json({"jobs": JOBS})

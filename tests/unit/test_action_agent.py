@@ -20,7 +20,8 @@ from agents.domain.profile import (
     SKILL_LENGTH_MAX,
     Profile,
 )
-from tests.fakes.clock import NOON
+from tests.fakes.caches import memory_drafts
+from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.opportunities import opportunity
 
 GAP = re.compile(r"\[fill in: [^\]]+\]")
@@ -242,8 +243,8 @@ def test_nothing_is_said_that_nobody_told_us(
 async def test_a_draft_for_each_posting_is_kept_and_returned() -> None:
     """One draft a posting, in their order, kept under the run."""
     store = MemoryDrafts()
-    drafts = await ActionAgent(store).act(
-        "run-1", [opportunity(id="a"), opportunity(id="b")], PERSON
+    drafts = await ActionAgent(store, memory_drafts(FixedClock())).act(
+        "run-1", [opportunity(id="a"), opportunity(id="b")], PERSON, owner="ada"
     )
     assert [draft.opportunity_id for draft in drafts] == ["a", "b"]
     assert store.kept == {"run-1": drafts}
@@ -253,15 +254,17 @@ async def test_where_only_a_language_model_may_write_nobody_does() -> None:
     """A configuration without a fallback fails, and keeps nothing."""
     store = MemoryDrafts()
     with pytest.raises(NoWriter, match="no language model"):
-        await ActionAgent(store).act("run-1", [opportunity()], PERSON, template_allowed=False)
+        await ActionAgent(store, memory_drafts(FixedClock())).act(
+            "run-1", [opportunity()], PERSON, owner="ada", template_allowed=False
+        )
     assert store.kept == {}
 
 
 async def test_nothing_to_draft_needs_no_writer() -> None:
     """Without postings there is nothing to fail at."""
     nothing: list[Opportunity] = []
-    agent = ActionAgent(MemoryDrafts())
-    assert await agent.act("run-1", nothing, PERSON, template_allowed=False) == ()
+    agent = ActionAgent(MemoryDrafts(), memory_drafts(FixedClock()))
+    assert await agent.act("run-1", nothing, PERSON, owner="ada", template_allowed=False) == ()
 
 
 @pytest.mark.parametrize(
@@ -270,8 +273,8 @@ async def test_nothing_to_draft_needs_no_writer() -> None:
 async def test_the_undo_discards_the_drafts(count: int, undone: str | None) -> None:
     """The undo says in words how many drafts it discarded, or nothing when none was there."""
     store = MemoryDrafts()
-    agent = ActionAgent(store)
-    await agent.act("run-1", [opportunity(id=f"{n}") for n in range(count)], PERSON)
+    agent = ActionAgent(store, memory_drafts(FixedClock()))
+    await agent.act("run-1", [opportunity(id=f"{n}") for n in range(count)], PERSON, owner="ada")
     assert await agent.discard("run-1") == undone
     assert await agent.discard("run-1") is None
     assert store.kept == {}

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from agents.discovery.port import Need, Reading, SourceFailed
-from cache.single_flight import SingleFlight
 from agents.discovery.sources.catalogue import Catalogue
 from agents.discovery.sources.file import FILE_BYTES_MAX, RECORDS_MAX, FileSource
 from agents.domain.errors import InvalidValue
+from cache.single_flight import SingleFlight
 from resilience.clock import SystemClock
+from tests.fakes.caches import memory_readings
 from tests.fakes.clock import FixedClock
 from tests.fakes.shelf import MemoryShelf
 
@@ -265,7 +266,12 @@ async def test_reading_can_be_cancelled(tmp_path: Path) -> None:
 
 def catalogue() -> Catalogue:
     """The sources that need no network."""
-    return Catalogue(clock=FixedClock(), shelf=MemoryShelf(), work=SingleFlight())
+    return Catalogue(
+        clock=FixedClock(),
+        shelf=MemoryShelf(),
+        work=SingleFlight(),
+        readings=memory_readings(FixedClock()),
+    )
 
 
 async def test_a_spreadsheets_headers_are_understood(tmp_path: Path) -> None:

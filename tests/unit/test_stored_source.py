@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -10,9 +11,11 @@ import pytest
 
 from agents.discovery.port import Reading, ShelfState, SourceFailed, Validators
 from agents.discovery.refresh import KEPT_FOR, FeedRefresher
-from cache.single_flight import SingleFlight
 from agents.discovery.spending import Spending, charge, paid_by
 from agents.discovery.stored import Fetched, Refreshed, StoredSource
+from cache.single_flight import SingleFlight
+from cache.tiered import TieredCache
+from tests.fakes.caches import memory_readings
 from tests.fakes.clock import NOON, FixedClock
 from tests.fakes.opportunities import opportunity
 from tests.fakes.shelf import MemoryShelf
@@ -67,10 +70,11 @@ class Room:
     clock: FixedClock
     shelf: MemoryShelf
     work: SingleFlight[Refreshed]
+    readings: TieredCache[Fetched]
 
     def source(self, fetcher: FakeFetcher) -> StoredSource:
         """The source over the fetcher."""
-        return StoredSource(fetcher, self.shelf, self.clock, self.work)
+        return StoredSource(fetcher, self.shelf, self.clock, self.work, self.readings)
 
     async def state(self, key: str = "a-feed") -> ShelfState:
         """What is known of the last reading."""
@@ -83,7 +87,8 @@ class Room:
 async def room() -> AsyncIterator[Room]:
     """A clock that stands still and an empty shelf."""
     async with SingleFlight[Refreshed]() as work:
-        yield Room(FixedClock(), MemoryShelf(), work)
+        clock = FixedClock()
+        yield Room(clock, MemoryShelf(), work, memory_readings(clock))
 
 
 DOWN = SourceFailed("a-feed: it answered 500")
@@ -332,6 +337,7 @@ async def test_records_that_can_not_be_read_are_logged_when_the_reason_is_new(
     fetcher = FakeFetcher([*answers, found(A, unreadable={"no title": 4, "not an object": 1})])
     for _ in range(4):
         await room.source(fetcher).refresh_shared()
+        room.clock.advance(HOUR)
     assert [message for _, message in lines(caplog)] == [
         "source a-feed: not read: {'no title': 1}",
         "source a-feed: not read: {'no title': 4, 'not an object': 1}",
@@ -421,9 +427,11 @@ class Alarm(FixedClock):
 
 
 async def settled() -> None:
-    """Everybody has had their turns."""
-    for _ in range(30):
-        await asyncio.sleep(0)
+    """Everybody has had their turns, and the one thread has done what it was given."""
+    for _ in range(6):
+        for _ in range(10):
+            await asyncio.sleep(0)
+        await asyncio.to_thread(int)
 
 
 class FakePrunes:
@@ -442,10 +450,11 @@ class FakePrunes:
 
 
 @pytest.fixture
-def alarm(room: Room) -> Alarm:
+async def alarm(room: Room) -> Alarm:
     """The room's clock, for sleepers."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
     clock = Alarm()
-    room.clock = clock
+    room.clock, room.readings = clock, memory_readings(clock)
     return clock
 
 
@@ -544,5 +553,5 @@ async def test_leaving_a_reader_that_waits(room: Room, alarm: Alarm) -> None:
     async with FeedRefresher([room.source(fetcher)], FakePrunes(), alarm):
         await fetcher.asked.wait()
         tasks = asyncio.all_tasks() - before
-        assert len(tasks) == 3
+        assert len(tasks) == 4  # two loops, the reading that is shared, and its load
     assert ended()

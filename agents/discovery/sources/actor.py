@@ -1,22 +1,32 @@
 """An Apify actor's input as a source: one run serves all who need the same."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Protocol
 
 from agents.discovery.layout import Layout
 from agents.discovery.port import SourceFailed, Validators
 from agents.discovery.record import Origin
 from agents.discovery.sources.actor_list import Actor, input_key
-from agents.discovery.sources.apify_runs import ApifyRuns, RunLimits
+from agents.discovery.sources.apify_runs import ActorResult, RunLimits
 from agents.discovery.sources.feed import read_all
 from agents.discovery.stored import Fetched
-from resilience.bucket import TokenBucket
 
 _SLACK_S = 50.0
 """What starting a run and reading its results may take beside the run itself."""
 _DEADLINE_MAX_S = 170.0
 """Below the 180 s of the discover step, whose end takes the other sources' postings along."""
+
+
+class Runs(Protocol):
+    """Runs actors."""
+
+    async def run(
+        self, actor: str, run_input: Mapping[str, object], limits: RunLimits
+    ) -> ActorResult:
+        """Run `actor` and return what it found; raises SourceFailed. Aborts when cancelled."""
+        ...
 
 
 class ActorFetcher:
@@ -32,8 +42,7 @@ class ActorFetcher:
         run_input: dict[str, object],
         layout: Layout,
         charge_max_usd: float,
-        runs: ApifyRuns,
-        starts: TokenBucket,
+        runs: Runs,
         now: Callable[[], datetime],
     ) -> None:
         self._actor = actor
@@ -41,7 +50,6 @@ class ActorFetcher:
         self._layout = layout
         self._charge_max_usd = charge_max_usd
         self._runs = runs
-        self._starts = starts
         self._now = now
         self.label = f"apify:{actor.actor}"
         self.key = input_key(actor.actor, run_input)
@@ -50,11 +58,6 @@ class ActorFetcher:
 
     async def fetch(self, _known: Validators) -> Fetched | None:
         """Run the actor and read what it found; raises SourceFailed."""
-        wait_s = self._starts.take("apify")
-        if wait_s:
-            raise SourceFailed(
-                f"{self.label}: too many Apify runs this minute, wait {wait_s:.0f} s"
-            )
         limits = RunLimits(
             timeout_s=self._actor.timeout_s,
             memory_mbytes=self._actor.memory_mbytes,

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from agents.discovery.port import SourceFailed
 from agents.discovery.spending import charge
 from agents.domain.errors import InvalidValue
+from resilience.fault import BROKEN, CALLERS, EXHAUSTED, TRANSIENT, Fault, FaultKind
 
 if TYPE_CHECKING:
     from apify_client import ApifyClientAsync
@@ -64,12 +65,21 @@ class Refusal(StrEnum):
     UNAVAILABLE = "unavailable"  # no answer, a server error, or an answer that makes no sense
 
 
+_FAULTS = {
+    Refusal.RATE_LIMITED: Fault(kind=FaultKind.THROTTLED),  # the SDK does not tell for how long
+    Refusal.OUT_OF_CREDIT: EXHAUSTED,
+    Refusal.BUSY: TRANSIENT,
+    Refusal.TIMED_OUT: BROKEN,
+    Refusal.UNAVAILABLE: BROKEN,  # a run may have been started: not once more
+}
+
+
 class ApifyRefused(SourceFailed):
     """A run gave nothing, or the account can't be read; `cost_usd` is what it cost, as far as
     known."""
 
     def __init__(self, subject: str, reason: Refusal, words: str, cost_usd: float = 0.0) -> None:
-        super().__init__(f"{subject}: {words}")
+        super().__init__(f"{subject}: {words}", fault=_FAULTS.get(reason, CALLERS))
         self.reason = reason
         self.cost_usd = cost_usd
 

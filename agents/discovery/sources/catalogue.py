@@ -4,20 +4,28 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from agents.discovery.port import Need, Now, Shelf, Source, SourceFailed
-from agents.discovery.sources.actor import ActorFetcher
+from agents.discovery.sources.actor import ActorFetcher, Runs
 from agents.discovery.sources.actor_list import Actor, fill
-from agents.discovery.sources.apify_runs import ApifyRuns, Credit
-from agents.discovery.sources.feed import FeedFetcher
+from agents.discovery.sources.apify_runs import Credit
+from agents.discovery.sources.feed import FeedFetcher, JsonReader
 from agents.discovery.sources.feed_list import Feed
 from agents.discovery.sources.file import FileSource
-from agents.discovery.sources.http import HttpReader
 from agents.discovery.sources.sample import SampleSource
-from agents.discovery.stored import Refreshed, StoredSource
+from agents.discovery.stored import Fetched, Refreshed, StoredSource
 from agents.domain.errors import InvalidValue
 from cache.single_flight import SingleFlight
-from resilience.bucket import TokenBucket
+from cache.tiered import TieredCache
+
+
+class Account(Runs, Protocol):
+    """An Apify account: runs actors, and says how much of its credit is used."""
+
+    async def credit(self) -> Credit:
+        """How much of the month's credit is used; raises SourceFailed."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +33,7 @@ class Apify:
     """What running actors needs; `run_usd` is what one scout may spend on them in all."""
 
     actors: tuple[Actor, ...]
-    runs: ApifyRuns
-    starts: TokenBucket
+    account: Account
     run_usd: float
 
 
@@ -39,13 +46,15 @@ class Catalogue:
         clock: Now,
         shelf: Shelf,
         work: SingleFlight[Refreshed],
+        readings: TieredCache[Fetched],
         feeds: Sequence[Feed] = (),
-        http: HttpReader | None = None,
+        http: JsonReader | None = None,
         apify: Apify | None = None,
     ) -> None:
         self._clock = clock
         self._shelf = shelf
         self._work = work
+        self._readings = readings
         self._apify = apify
         self._kinds = {feed.name: frozenset(feed.kinds) for feed in feeds}
         self.feeds: Mapping[str, StoredSource] = {
@@ -77,7 +86,7 @@ class Catalogue:
         """What the Apify account has used this month; raises SourceFailed."""
         if self._apify is None:
             raise SourceFailed("apify: no APIFY_API_TOKEN")
-        return await self._apify.runs.credit()
+        return await self._apify.account.credit()
 
     async def unread(self, feed: str) -> Mapping[str, int]:
         """In how many of a feed's postings a field could not be read, by field."""
@@ -103,8 +112,7 @@ class Catalogue:
                     run_input=fill(template, need, year=year, items_max=actor.items_max),
                     layout=actor.layout(template),
                     charge_max_usd=_floor(min(actor.charge_max_usd, share)),
-                    runs=apify.runs,
-                    starts=apify.starts,
+                    runs=apify.account,
                     now=self._clock.now,
                 )
             )
@@ -112,7 +120,7 @@ class Catalogue:
         )
 
     def _stored(self, fetcher: FeedFetcher | ActorFetcher) -> StoredSource:
-        return StoredSource(fetcher, self._shelf, self._clock, self._work)
+        return StoredSource(fetcher, self._shelf, self._clock, self._work, self._readings)
 
     def _allowed(self) -> str:
         feeds = ", ".join(self.feeds)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from yarl import URL
 
@@ -14,7 +15,7 @@ from agents.discovery.port import SourceFailed, Validators
 from agents.discovery.record import Origin, Unreadable, reach, read_record, unread_fields
 from agents.discovery.sources.feed_list import Feed, Pages
 from agents.discovery.sources.hn import hiring_records, newest_thread
-from agents.discovery.sources.http import HttpReader, JsonRequest
+from agents.discovery.sources.http import JsonAnswer, JsonRequest
 from agents.discovery.stored import PATIENCE_S, Fetched
 from agents.domain.opportunity import Opportunity
 
@@ -23,10 +24,25 @@ _SLACK_S = 10.0
 """What reading the records and storing them may take beside the requests."""
 
 
+class JsonReader(Protocol):
+    """Reads JSON over HTTP, each request within `timeout_s`."""
+
+    @property
+    def timeout_s(self) -> float:
+        """Seconds that one request may take."""
+        ...
+
+    async def read(
+        self, label: str, request: JsonRequest, known: Validators | None = None
+    ) -> JsonAnswer | None:
+        """The JSON value there; None when it is still the `known` version; raises SourceFailed."""
+        ...
+
+
 class FeedFetcher:
     """Implements Fetcher over HTTP."""
 
-    def __init__(self, feed: Feed, http: HttpReader, now: Callable[[], datetime]) -> None:
+    def __init__(self, feed: Feed, http: JsonReader, now: Callable[[], datetime]) -> None:
         self._feed = feed
         self._http = http
         self._now = now

@@ -10,6 +10,7 @@ import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
 
 from agents.discovery.port import SourceFailed, Validators
+from resilience.fault import BROKEN, CALLERS, TRANSIENT, Fault, FaultKind
 
 BYTES_MAX = 20_000_000  # unpacked
 REDIRECTS_MAX = 5
@@ -18,7 +19,7 @@ RETRY_AFTER_MAX_S = 24 * 3600.0
 _CONNECT_TIMEOUT_S = 8.0
 _CHUNK = 64 * 1024
 _VERSION_CHARS_MAX = 1_000
-_USER_AGENT = "webscout/0.2 (opportunity scout; reads public feeds on their period)"
+_USER_AGENT = "webscout/0.3 (opportunity scout; reads public feeds on their period)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,16 +72,20 @@ class HttpReader:
         try:
             return await self._read(label, request, known or Validators())
         except TimeoutError:
+            # Not asked once more: that would take as long again.
             raise SourceFailed(f"{label}: no answer within {self.timeout_s:g} s") from None
         except aiohttp.TooManyRedirects:
             raise SourceFailed(f"{label}: it redirects in a circle") from None
         except (aiohttp.ClientPayloadError, ContentEncodingError):
-            raise SourceFailed(f"{label}: its answer is broken off or wrongly packed") from None
+            words = f"{label}: its answer is broken off or wrongly packed"
+            raise SourceFailed(words, fault=TRANSIENT) from None
         except aiohttp.ClientConnectorError as error:
             reason = error.strerror or type(error.os_error).__name__
-            raise SourceFailed(f"{label}: can't connect ({reason})") from None
+            raise SourceFailed(f"{label}: can't connect ({reason})", fault=TRANSIENT) from None
         except (aiohttp.ClientError, ValueError) as error:
-            raise SourceFailed(f"{label}: no usable answer ({type(error).__name__})") from None
+            words = f"{label}: no usable answer ({type(error).__name__})"
+            fault = TRANSIENT if isinstance(error, aiohttp.ClientOSError) else BROKEN
+            raise SourceFailed(words, fault=fault) from None
 
     async def _read(self, label: str, request: JsonRequest, known: Validators) -> JsonAnswer | None:
         assert self._session is not None  # noqa: S101 - entered before
@@ -94,8 +99,9 @@ class HttpReader:
             if response.status == 304 and known != Validators():
                 return None
             if response.status != 200:
+                wait_s = _retry_after_s(response)
                 words = f"{label}: it answered {_status(response)}"
-                raise SourceFailed(words, retry_after_s=_retry_after_s(response))
+                raise SourceFailed(words, wait_s or 0.0, fault=_fault(response.status, wait_s))
             body = await self._body(label, response)
             validators = Validators(
                 etag=_version(response, "ETag"),
@@ -136,11 +142,18 @@ def _status(response: aiohttp.ClientResponse) -> str:
     return f"{response.status} {reason[:60] if reason.isascii() else ''}".strip()
 
 
-def _retry_after_s(response: aiohttp.ClientResponse) -> float:
+def _fault(status: int, wait_s: float | None) -> Fault:
+    """What a refusal says of the server: every request here asks, and changes nothing."""
+    if status == 429 or wait_s is not None:
+        return Fault(kind=FaultKind.THROTTLED, retry_after_s=wait_s)
+    return TRANSIENT if status >= 500 or status == 408 else CALLERS
+
+
+def _retry_after_s(response: aiohttp.ClientResponse) -> float | None:
     """How long a refusal asks to wait, in seconds, a day at most; a date is not read."""
     wait = response.headers.get("Retry-After", "")
     asked = response.status in {429, 503} and wait.isascii() and wait.isdigit() and len(wait) < 10
-    return min(float(wait), RETRY_AFTER_MAX_S) if asked else 0.0
+    return min(float(wait), RETRY_AFTER_MAX_S) if asked else None
 
 
 async def _parse(label: str, body: bytes) -> object:

@@ -1,7 +1,9 @@
 """The table of the cache's second tier, where the database is a PostgreSQL that Supabase serves.
 
 Supabase publishes what stands in `public` and gives its anonymous key rights on it: row level
-security without a policy keeps everybody out but the owner and the service role.
+security without a policy keeps everybody out but the owner and the service role. On the cache's
+table those rights are taken back, so that a process with the wrong key is told so: row level
+security alone would answer it that nothing is there, and that what it deletes is gone.
 """
 
 import sqlalchemy as sa
@@ -45,6 +47,11 @@ _NEWEST_WINS = (
 _WITH_SUPABASE = (
     "DO $$ BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'anon') THEN {} END IF; END $$"
 )
+_NOT_FOR_ALL = (
+    "DO $$ DECLARE everybody text; BEGIN "
+    "FOR everybody IN SELECT rolname FROM pg_roles WHERE rolname IN ('anon', 'authenticated') "
+    "LOOP EXECUTE 'REVOKE ALL ON cache_entries FROM ' || everybody; END LOOP; END $$"
+)
 _WITH_SERVICE_ROLE = (
     "DO $$ BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'service_role') THEN "
     "GRANT SELECT, INSERT, UPDATE, DELETE ON cache_entries TO service_role; END IF; END $$"
@@ -72,4 +79,5 @@ def upgrade() -> None:
     op.execute("ALTER TABLE cache_entries ENABLE ROW LEVEL SECURITY")
     closed = "".join(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY; " for name in _OURS)
     op.execute(_WITH_SUPABASE.format(closed))
+    op.execute(_NOT_FOR_ALL)
     op.execute(_WITH_SERVICE_ROLE)

@@ -1,4 +1,4 @@
-"""The composition root: which adapter stands behind which port. Nothing else picks adapters."""
+"""The bot, running: the product with its chat, on Telegram or on a page of its own."""
 
 import asyncio
 import secrets
@@ -12,29 +12,9 @@ from telegram import Bot
 from telegram.error import BadRequest, InvalidToken
 from telegram.request import BaseRequest
 
-from agents.action.agent import ActionAgent
-from agents.discovery.agent import DiscoveryAgent
-from agents.discovery.port import Sources
 from agents.discovery.refresh import FeedRefresher
-from cache.single_flight import SingleFlight
-from agents.discovery.sources.actor_list import load_actors
-from agents.discovery.sources.apify_runs import ApifyRuns
-from agents.discovery.sources.catalogue import Apify, Catalogue
-from agents.discovery.sources.feed_list import load_feeds
-from agents.discovery.sources.http import HttpReader
-from agents.discovery.stored import Refreshed
-from agents.domain.errors import InvalidValue
-from agents.draft import Drafting
-from agents.matching.agent import MatchingAgent
-from agents.scout import Scout, ScoutSteps
-from agents.store.chat_log import ChatLog
-from agents.store.database import Database, schema_sql
 from agents.store.inbox import InboxStore
-from agents.store.outcomes import OutcomeStore
-from agents.store.people import PeopleStore
-from agents.store.postings import PostingStore
-from agents.store.runs import RunStore
-from agents.store.shelf import ShelfStore
+from bot.bootstrap.core import Core, Fakes, build_core
 from bot.settings import Settings
 from bot.telegram.application import (
     ALLOWED_UPDATES,
@@ -60,155 +40,13 @@ from bot.web.chat import add_chat
 from bot.web.server import private_application, public_application, serve
 from bot.web.webhook import BODY_BYTES_MAX, PATH, add_webhook
 from resilience.bucket import TokenBucket
-from resilience.clock import Clock, SystemClock
-from resilience.saga import Orchestrator
-
-__all__ = [
-    "Catalogue",
-    "Core",
-    "Fakes",
-    "Running",
-    "build_bot",
-    "build_catalogue_alone",
-    "build_core",
-    "build_database",
-    "schema_sql",
-    "telegram_username",
-]
+from resilience.clock import Clock
 
 LOCAL, TELEGRAM = "local", "telegram"
 """The channels that people come by: local mode's one person, and Telegram's users."""
 
 
 MENU_WITHIN_S = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Core:
-    """The product without a way to reach it: what the chat and the command line stand on."""
-
-    settings: Settings
-    clock: Clock
-    database: Database
-    catalogue: Catalogue
-    shelf: ShelfStore
-    people: PeopleStore
-    postings: PostingStore
-    runs: RunStore
-    outcomes: OutcomeStore
-    chat_log: ChatLog
-    discovery: DiscoveryAgent
-    matching: MatchingAgent
-    action: ActionAgent
-    orchestrator: Orchestrator
-    scout: Scout
-    drafting: Drafting
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fakes:
-    """What a test puts in the place of the real thing."""
-
-    clock: Clock | None = None
-    sources: Callable[[Sources], Sources] | None = None  # given the real ones
-    action: ActionAgent | None = None
-
-
-def build_database(settings: Settings) -> Database:
-    """The database of the settings; nothing is connected yet."""
-    return Database.open(settings.database_url.get_secret_value())
-
-
-def _check_sources(settings: Settings, sources: Sources) -> None:
-    for spec in settings.sources:
-        try:
-            sources.check(spec)
-        except InvalidValue as invalid:
-            raise InvalidValue("SOURCES", invalid.problem, invalid.allowed) from invalid
-
-
-@asynccontextmanager
-async def build_catalogue(
-    settings: Settings, shelf: ShelfStore, clock: Clock
-) -> AsyncIterator[Catalogue]:
-    """The sources that postings come from; what they fetch ends when it is left.
-
-    Raises InvalidValue for a list of feeds or actors that can't be used.
-    """
-    feeds = load_feeds(settings.feeds_file, settings.feed_boards)
-    actors = load_actors(settings.apify_actors_file)
-    async with AsyncExitStack() as stack:
-        http = await stack.enter_async_context(HttpReader(settings.source_timeout_s))
-        apify = None
-        if settings.apify_api_token is not None:
-            token = settings.apify_api_token.get_secret_value()
-            runs = ApifyRuns(token, settings.apify_api_base_url)
-            stack.push_async_callback(runs.close)
-            starts = TokenBucket(
-                burst=settings.apify_starts_per_min,
-                refill_s=60.0 / settings.apify_starts_per_min,
-                monotonic=clock.monotonic,
-            )
-            apify = Apify(actors=actors, runs=runs, starts=starts, run_usd=settings.apify_run_usd)
-        work = await stack.enter_async_context(SingleFlight[Refreshed]())
-        yield Catalogue(clock=clock, shelf=shelf, work=work, feeds=feeds, http=http, apify=apify)
-
-
-@asynccontextmanager
-async def build_catalogue_alone(settings: Settings) -> AsyncIterator[Catalogue]:
-    """The sources over a database that is up to date, without the rest of the product."""
-    async with build_database(settings) as database:
-        shelf = ShelfStore(database, PostingStore(database))
-        async with build_catalogue(settings, shelf, SystemClock()) as catalogue:
-            yield catalogue
-
-
-@asynccontextmanager
-async def build_core(settings: Settings, fakes: Fakes | None = None) -> AsyncIterator[Core]:
-    """The product over a migrated database; runs under way stop, unfinished, when it is left."""
-    fakes = fakes or Fakes()
-    clock = fakes.clock or SystemClock()
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(build_database(settings))
-        # SQLite is this process's own file; a shared database is migrated by its operator.
-        await (database.migrate() if settings.sqlite else database.check())
-        people = PeopleStore(database, clock.now)
-        postings = PostingStore(database)
-        runs = RunStore(database, clock.now)
-        outcomes = OutcomeStore(database, clock.now)
-        shelf = ShelfStore(database, postings)
-        catalogue = await stack.enter_async_context(build_catalogue(settings, shelf, clock))
-        sources = fakes.sources(catalogue) if fakes.sources is not None else catalogue
-        _check_sources(settings, sources)
-        action = fakes.action or ActionAgent(outcomes)
-        orchestrator = await stack.enter_async_context(Orchestrator(runs, clock))
-        deadline_s = settings.source_timeout_s
-        discovery = DiscoveryAgent(sources, postings, clock, source_deadline_s=deadline_s)
-        matching = MatchingAgent(outcomes, clock)
-        yield Core(
-            settings=settings,
-            clock=clock,
-            database=database,
-            catalogue=catalogue,
-            shelf=shelf,
-            people=people,
-            postings=postings,
-            runs=runs,
-            outcomes=outcomes,
-            chat_log=ChatLog(database),
-            discovery=discovery,
-            matching=matching,
-            action=action,
-            orchestrator=orchestrator,
-            scout=Scout(
-                steps=ScoutSteps(discovery, matching, action, people),
-                sources=sources,
-                runs=runs,
-                outcomes=outcomes,
-                orchestrator=orchestrator,
-            ),
-            drafting=Drafting(action, outcomes, people, runs),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -383,6 +221,7 @@ def _rooms(
         runs=core.runs,
         scout=core.scout,
         drafting=core.drafting,
+        forgetting=core.forgetting,
         messages=messages,
         sources=settings.sources,
         config=settings.scout_config,

@@ -1,0 +1,230 @@
+"""The product without a way to reach it: stores, sources, agents, and the guards between."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from agents.action.agent import DRAFTS, ActionAgent, DraftCodec
+from agents.discovery.agent import DiscoveryAgent
+from agents.discovery.codec import FetchedCodec
+from agents.discovery.port import Sources
+from agents.discovery.sources.actor_list import load_actors
+from agents.discovery.sources.apify_runs import ApifyRuns
+from agents.discovery.sources.catalogue import Apify, Catalogue
+from agents.discovery.sources.feed_list import load_feeds
+from agents.discovery.sources.http import HttpReader
+from agents.discovery.stored import READINGS, Refreshed
+from agents.domain.errors import InvalidValue
+from agents.draft import Drafting
+from agents.forget import Forgetting
+from agents.matching.agent import MatchingAgent
+from agents.scout import Scout, ScoutSteps
+from agents.store.chat_log import ChatLog
+from agents.store.database import Database
+from agents.store.outcomes import OutcomeStore
+from agents.store.people import PeopleStore
+from agents.store.postings import PostingStore
+from agents.store.runs import RunStore
+from agents.store.shelf import ShelfStore
+from bot.guards import (
+    APIFY,
+    APIFY_ACCOUNT,
+    CACHE_FILE,
+    SUPABASE,
+    GuardedAccount,
+    GuardedReader,
+    GuardedTier,
+    Guards,
+    account_policy,
+    apify_policy,
+    credit_watched,
+    feed_policy,
+    source_fault,
+    tier_fault,
+    tier_policy,
+)
+from bot.settings import Settings
+from cache.port import Tier
+from cache.single_flight import SingleFlight
+from cache.sqlite import SqliteTier
+from cache.supabase import SupabaseTier
+from cache.tiered import Cache
+from resilience.clock import Clock, SystemClock
+from resilience.saga import Orchestrator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """The product without a way to reach it: what the chat and the command line stand on."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    guards: Guards
+    cache: Cache
+    catalogue: Catalogue
+    shelf: ShelfStore
+    people: PeopleStore
+    postings: PostingStore
+    runs: RunStore
+    outcomes: OutcomeStore
+    chat_log: ChatLog
+    discovery: DiscoveryAgent
+    matching: MatchingAgent
+    action: ActionAgent
+    orchestrator: Orchestrator
+    scout: Scout
+    drafting: Drafting
+    forgetting: Forgetting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fakes:
+    """What a test puts in the place of the real thing."""
+
+    clock: Clock | None = None
+    sources: Callable[[Sources], Sources] | None = None  # given the real ones
+    action: ActionAgent | None = None
+
+
+def build_database(settings: Settings) -> Database:
+    """The database of the settings; nothing is connected yet."""
+    return Database.open(settings.database_url.get_secret_value())
+
+
+def _check_sources(settings: Settings, sources: Sources) -> None:
+    for spec in settings.sources:
+        try:
+            sources.check(spec)
+        except InvalidValue as invalid:
+            raise InvalidValue("SOURCES", invalid.problem, invalid.allowed) from invalid
+
+
+@asynccontextmanager
+async def build_cache(settings: Settings, guards: Guards) -> AsyncIterator[Cache]:
+    """The cache: memory, and behind it Supabase when it is configured, else a file."""
+    async with AsyncExitStack() as stack:
+        second: Tier | None = None
+        if (shared := _supabase(settings)) is not None:
+            await stack.enter_async_context(shared)
+            second = GuardedTier(shared, guards.make(SUPABASE, tier_policy(settings), tier_fault))
+        elif (file := settings.cache_file) is not None:
+            own = await stack.enter_async_context(SqliteTier(file))
+            second = GuardedTier(own, guards.make(CACHE_FILE, tier_policy(settings), tier_fault))
+        yield await stack.enter_async_context(Cache(guards.clock, second))
+
+
+def _supabase(settings: Settings) -> SupabaseTier | None:
+    key = settings.supabase_service_role_key
+    if settings.supabase_url is None or key is None:
+        return None
+    return SupabaseTier(settings.supabase_url, key.get_secret_value())
+
+
+async def ask_supabase(settings: Settings) -> None:
+    """Read from the cache's table in Supabase, which is configured; raises TierFailed."""
+    tier = _supabase(settings)
+    assert tier is not None  # noqa: S101 - asked only when it is configured
+    async with tier:
+        await tier.get("")
+
+
+@asynccontextmanager
+async def build_catalogue(
+    settings: Settings, shelf: ShelfStore, guards: Guards, cache: Cache
+) -> AsyncIterator[Catalogue]:
+    """The sources that postings come from; what they fetch ends when it is left.
+
+    Raises InvalidValue for a list of feeds or actors that can't be used.
+    """
+    feeds = load_feeds(settings.feeds_file, settings.feed_boards)
+    actors = load_actors(settings.apify_actors_file)
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(HttpReader(settings.source_timeout_s))
+        for feed in feeds:
+            guards.make(feed.name, feed_policy(feed, settings), source_fault)
+        apify = None
+        if settings.apify_api_token is not None:
+            token = settings.apify_api_token.get_secret_value()
+            runs = ApifyRuns(token, settings.apify_api_base_url)
+            stack.push_async_callback(runs.close)
+            guard = guards.make(APIFY, apify_policy(settings), source_fault)
+            questions = guards.make(APIFY_ACCOUNT, account_policy(settings), source_fault)
+            account = GuardedAccount(runs, guard, questions)
+            await stack.enter_async_context(credit_watched(account, guard.breaker, guards.clock))
+            apify = Apify(actors=actors, account=account, run_usd=settings.apify_run_usd)
+        work = await stack.enter_async_context(SingleFlight[Refreshed]())
+        yield Catalogue(
+            clock=guards.clock,
+            shelf=shelf,
+            work=work,
+            readings=cache.of(READINGS, FetchedCodec(), lambda got: not got.opportunities),
+            feeds=feeds,
+            http=GuardedReader(http, guards.by_name),
+            apify=apify,
+        )
+
+
+@asynccontextmanager
+async def build_catalogue_alone(settings: Settings) -> AsyncIterator[Catalogue]:
+    """The sources over a database that is up to date, without the rest of the product."""
+    async with build_database(settings) as database:
+        shelf, guards = ShelfStore(database, PostingStore(database)), Guards(SystemClock())
+        async with (
+            build_cache(settings, guards) as cache,
+            build_catalogue(settings, shelf, guards, cache) as catalogue,
+        ):
+            yield catalogue
+
+
+@asynccontextmanager
+async def build_core(settings: Settings, fakes: Fakes | None = None) -> AsyncIterator[Core]:
+    """The product over a migrated database; runs under way stop, unfinished, when it is left."""
+    fakes = fakes or Fakes()
+    clock = fakes.clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(build_database(settings))
+        # SQLite is this process's own file; a shared database is migrated by its operator.
+        await (database.migrate() if settings.sqlite else database.check())
+        people = PeopleStore(database, clock.now)
+        postings = PostingStore(database)
+        runs = RunStore(database, clock.now)
+        outcomes = OutcomeStore(database, clock.now)
+        shelf = ShelfStore(database, postings)
+        guards = Guards(clock)
+        cache = await stack.enter_async_context(build_cache(settings, guards))
+        catalogue = await stack.enter_async_context(build_catalogue(settings, shelf, guards, cache))
+        sources = fakes.sources(catalogue) if fakes.sources is not None else catalogue
+        _check_sources(settings, sources)
+        action = fakes.action or ActionAgent(outcomes, cache.of(DRAFTS, DraftCodec()))
+        orchestrator = await stack.enter_async_context(Orchestrator(runs, clock))
+        deadline_s = settings.source_timeout_s
+        discovery = DiscoveryAgent(sources, postings, clock, source_deadline_s=deadline_s)
+        matching = MatchingAgent(outcomes, clock)
+        yield Core(
+            settings=settings,
+            clock=clock,
+            database=database,
+            guards=guards,
+            cache=cache,
+            catalogue=catalogue,
+            shelf=shelf,
+            people=people,
+            postings=postings,
+            runs=runs,
+            outcomes=outcomes,
+            chat_log=ChatLog(database),
+            discovery=discovery,
+            matching=matching,
+            action=action,
+            orchestrator=orchestrator,
+            scout=Scout(
+                steps=ScoutSteps(discovery, matching, action, people),
+                sources=sources,
+                runs=runs,
+                outcomes=outcomes,
+                orchestrator=orchestrator,
+            ),
+            drafting=Drafting(action, outcomes, people, runs),
+            forgetting=Forgetting(people, cache),
+        )

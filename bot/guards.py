@@ -1,0 +1,295 @@
+"""The guards round every outside call: a policy for each dependency, and the ports they stand in.
+
+Each class here is an adapter's twin: it has its methods and passes every call through a Guard.
+What a guard refuses comes back in the port's own error. Telegram has none: `Sender` holds its flood
+limits chat by chat, and a breaker could only lose what people are owed (docs/decisions/0010).
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+from agents.discovery.port import SourceFailed, Validators
+from agents.discovery.sources.apify_runs import ActorResult, Credit, RunLimits
+from agents.discovery.sources.catalogue import Account
+from agents.discovery.sources.feed import JsonReader
+from agents.discovery.sources.feed_list import Feed
+from agents.discovery.sources.http import JsonAnswer, JsonRequest
+from bot.settings import Settings
+from cache.port import Stored, Tier, TierFailed, ValueRefused
+from resilience.breaker import CLOSED, OPEN, Breaker, BreakerChanged, BreakerPolicy
+from resilience.bucket import BucketPolicy
+from resilience.bulkhead import BulkheadPolicy, Priority
+from resilience.clock import Clock
+from resilience.deadline import no_deadline
+from resilience.errors import Refused
+from resilience.fault import BROKEN, CALLERS, TRANSIENT, Classify, Fault, FaultKind
+from resilience.guard import Guard, GuardPolicy
+from resilience.retry import RetryPolicy
+
+T = TypeVar("T")
+
+APIFY, APIFY_ACCOUNT = "apify", "apify account"
+SUPABASE, CACHE_FILE = "supabase", "cache file"
+SECOND_TIER_READ_S = 0.3
+"""How long a reader waits for the second tier before it does without."""
+CREDIT_EVERY_S = 300.0
+"""How often an account that was out of credit is asked whether there is some again."""
+_SLACK_S = 2.0
+"""The adapters have time limits of their own, whose words say more: a guard's lie beyond them."""
+_SHORT_PAUSE_S = 10.0
+_APIFY_RUN_S = 180.0
+_APIFY_WAIT_S = 20.0
+
+log = logging.getLogger(__name__)
+
+
+class Guards:
+    """All guards, by the name of the dependency."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._guards: dict[str, Guard] = {}
+
+    def make(self, name: str, policy: GuardPolicy, classify: Classify) -> Guard:
+        """A guard with its own breaker, whose changes are logged."""
+        guard = Guard(name, policy, clock=self.clock, classify=classify)
+        guard.breaker.subscribe(_log_change)
+        self._guards[name] = guard
+        return guard
+
+    @property
+    def by_name(self) -> Mapping[str, Guard]:
+        """The dependencies that there are."""
+        return self._guards
+
+
+def _log_change(change: BreakerChanged) -> None:
+    if change.new is OPEN:
+        again = "" if change.open_s is None else f", asked again in {change.open_s:.0f} s"
+        log.warning("%s is left alone: %s%s", change.name, change.reason, again)
+    elif change.new is CLOSED:
+        log.info("%s is asked again: %s", change.name, change.reason)
+
+
+# --- policies ---------------------------------------------------------------------------------
+
+
+def feed_policy(feed: Feed, settings: Settings) -> GuardPolicy:
+    """A feed is asked as its terms say: a fetch has its pages, then there is a pause. A longer one
+    is meant, and leaves no room for retries."""
+    bucket = None
+    if feed.pause_s:
+        requests = max(feed.pages.pages_max, 2 if feed.format == "hn" else 1)
+        if feed.pause_s <= _SHORT_PAUSE_S:
+            requests += settings.tool_retries
+        bucket = BucketPolicy(burst=requests, refill_s=feed.pause_s, wait_max_s=_SLACK_S)
+    return GuardPolicy(
+        deadline_s=settings.source_timeout_s + _SLACK_S,
+        attempt_timeout_s=settings.source_timeout_s + _SLACK_S,
+        retry=_retries(settings),
+        breaker=_breaker(settings),
+        bucket=bucket,
+        bulkhead=BulkheadPolicy(limit=4, queue_max=100),
+    )
+
+
+def apify_policy(settings: Settings) -> GuardPolicy:
+    """Runs take minutes and cost money: few at once, so many started in a minute."""
+    starts = settings.apify_starts_per_min
+    return GuardPolicy(
+        deadline_s=_APIFY_RUN_S,
+        attempt_timeout_s=_APIFY_RUN_S,
+        retry=_retries(settings),
+        breaker=_breaker(settings),
+        bucket=BucketPolicy(burst=starts, refill_s=60.0 / starts, wait_max_s=_APIFY_WAIT_S),
+        bulkhead=BulkheadPolicy(limit=8, queue_max=100),
+    )
+
+
+def account_policy(settings: Settings) -> GuardPolicy:
+    """Questions about the account cost nothing, and are asked also when no run is started."""
+    return GuardPolicy(retry=_retries(settings), breaker=_breaker(settings))
+
+
+def tier_policy(settings: Settings) -> GuardPolicy:
+    """The second tier is never waited for by people; what is written waits by itself."""
+    return GuardPolicy(
+        deadline_s=30.0,
+        attempt_timeout_s=15.0,
+        retry=RetryPolicy(retries_max=0),
+        breaker=_breaker(settings),
+        bulkhead=BulkheadPolicy(limit=8, queue_max=1_000),
+    )
+
+
+def _retries(settings: Settings) -> RetryPolicy:
+    return RetryPolicy(retries_max=settings.tool_retries, base_s=settings.retry_base_s)
+
+
+def _breaker(settings: Settings) -> BreakerPolicy:
+    return BreakerPolicy(
+        failures_max=settings.breaker_failures,
+        failure_rate=settings.breaker_failure_rate,
+        calls_min=settings.breaker_calls_min,
+        window_s=settings.breaker_window_s,
+        open_s=settings.breaker_open_s,
+    )
+
+
+# --- sources ----------------------------------------------------------------------------------
+
+
+def source_fault(error: Exception) -> Fault:
+    """What an error of a source says of the server behind it."""
+    if isinstance(error, SourceFailed):
+        return error.fault
+    return TRANSIENT if isinstance(error, TimeoutError) else BROKEN
+
+
+class GuardedReader:
+    """A JsonReader with a guard for each feed."""
+
+    def __init__(self, reader: JsonReader, guards: Mapping[str, Guard]) -> None:
+        self._reader = reader
+        self._guards = guards
+
+    @property
+    def timeout_s(self) -> float:
+        """Seconds that one request may take, tries included."""
+        return self._reader.timeout_s
+
+    async def read(
+        self, label: str, request: JsonRequest, known: Validators | None = None
+    ) -> JsonAnswer | None:
+        """The JSON value there; raises SourceFailed."""
+        read = partial(self._reader.read, label, request, known)
+        with _as_source_failed(label):
+            return (await self._guards[label].call(read)).value
+
+
+class GuardedAccount:
+    """An Apify account whose runs and whose questions have a guard each."""
+
+    def __init__(self, account: Account, runs: Guard, questions: Guard) -> None:
+        self._account = account
+        self._runs = runs
+        self._questions = questions
+
+    async def run(
+        self, actor: str, run_input: Mapping[str, object], limits: RunLimits
+    ) -> ActorResult:
+        """Run `actor` and return what it found; raises SourceFailed."""
+        run = partial(self._account.run, actor, run_input, limits)
+        with _as_source_failed(f"apify {actor}"):
+            return (await self._runs.call(run)).value
+
+    async def credit(self) -> Credit:
+        """How much of the month's credit is used; raises SourceFailed."""
+        with _as_source_failed("apify"):
+            return (await self._questions.call(self._account.credit)).value
+
+
+@contextmanager
+def _as_source_failed(subject: str) -> Iterator[None]:
+    """What the guard itself raises, in the words and the error of the port."""
+    try:
+        yield
+    except Refused as refused:
+        wait_s = refused.retry_after_s
+        again = f", asked again in {math.ceil(wait_s)} s" if wait_s else ""
+        words = f"{subject}: not asked now ({refused.problem}{again})"
+        raise SourceFailed(words, wait_s or 0.0, fault=CALLERS) from refused
+    except TimeoutError:
+        raise SourceFailed(f"{subject}: no answer in time", fault=TRANSIENT) from None
+
+
+@asynccontextmanager
+async def credit_watched(account: Account, breaker: Breaker, clock: Clock) -> AsyncIterator[None]:
+    """While the breaker waits for credit, ask for it now and then, and tell it."""
+    watch: asyncio.Task[None] | None = None
+
+    async def ask() -> None:
+        while breaker.waits_for_credit:
+            await clock.sleep(CREDIT_EVERY_S)
+            try:
+                credit = await account.credit()
+            except SourceFailed as failure:
+                log.warning("the credit can't be seen: %s", failure)
+            else:
+                if credit.used_usd < credit.limit_usd:
+                    breaker.replenished()
+
+    def begin(_change: BreakerChanged) -> None:
+        nonlocal watch
+        if breaker.waits_for_credit and (watch is None or watch.done()):
+            with no_deadline():  # whose call found it out has a deadline, the watch has none
+                watch = asyncio.create_task(ask(), name="apify:credit")
+
+    breaker.subscribe(begin)
+    try:
+        yield
+    finally:
+        if watch is not None:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+
+# --- the cache's second tier ------------------------------------------------------------------
+
+
+def tier_fault(error: Exception) -> Fault:
+    """What an error of the second tier says of it."""
+    match error:
+        case ValueRefused():
+            return CALLERS
+        case TierFailed(retry_after_s=float(wait_s)):
+            return Fault(kind=FaultKind.THROTTLED, retry_after_s=wait_s)
+        case TierFailed(transient=False):
+            return BROKEN
+        case _:
+            return TRANSIENT
+
+
+class GuardedTier:
+    """A Tier behind a guard; reads are given up soon."""
+
+    def __init__(self, tier: Tier, guard: Guard) -> None:
+        self._tier = tier
+        self._guard = guard
+
+    async def get(self, key: str) -> Stored | None:
+        """What is stored under the key."""
+        read = partial(self._tier.get, key)
+        return await self._call(read, Priority.INTERACTIVE, SECOND_TIER_READ_S)
+
+    async def put(self, entries: Mapping[str, Stored]) -> None:
+        """Store all of them, or none."""
+        await self._call(partial(self._tier.put, entries), Priority.BACKGROUND)
+
+    async def forget(self, tag: str) -> None:
+        """Remove everything with the tag."""
+        await self._call(partial(self._tier.forget, tag), Priority.OPERATOR)
+
+    async def sweep(self, now: datetime) -> None:
+        """Remove what is kept no longer."""
+        await self._call(partial(self._tier.sweep, now), Priority.BACKGROUND)
+
+    async def _call(
+        self,
+        work: Callable[[], Awaitable[T]],
+        priority: Priority,
+        attempt_timeout_s: float | None = None,
+    ) -> T:
+        try:
+            guarded = await self._guard.call(
+                work, priority=priority, attempt_timeout_s=attempt_timeout_s
+            )
+        except (Refused, TimeoutError) as error:
+            raise TierFailed(str(error) or "no answer in time") from error
+        return guarded.value
