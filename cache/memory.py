@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cachetools import LRUCache
+from cachetools import Cache, LRUCache
 
 Key = tuple[str, str]
 
@@ -22,6 +22,10 @@ class Held:
     kept_until: datetime
     size: int
     tag: str | None
+
+    def is_current(self, now: datetime) -> bool:
+        """Whether its time is not over."""
+        return self.fresh_from <= now < self.fresh_until
 
 
 def _size(held: Held) -> int:
@@ -65,5 +69,6 @@ class MemoryTier:
 
     def drop(self, gone: Callable[[Held], bool]) -> None:
         """Let go of every entry that is `gone`."""
-        for key in [key for key, held in self._entries.items() if gone(held)]:
-            del self._entries[key]
+        for key in list(self._entries):
+            if gone(Cache.__getitem__(self._entries, key)):  # LRUCache's own would count as a use
+                del self._entries[key]

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
@@ -24,20 +23,22 @@ class SingleFlight(Generic[T]):
     """Single flight by key. An async context manager: what is under way ends with it.
 
     The work goes on as long as one caller waits. The last one's cancellation ends it, and is
-    raised when it has ended; a caller whose patience runs out leaves it running.
+    raised when it has ended (cancelled again, at once); a caller whose patience runs out leaves it
+    running.
     """
 
     def __init__(self) -> None:
         self._flights: dict[str, _Flight[T]] = {}
+        self._tasks: set[asyncio.Task[T]] = set()  # also those that are being undone
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        tasks = [flight.task for flight in self._flights.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for flight in self._flights.values():
+            flight.task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def join(
         self,
@@ -53,7 +54,8 @@ class SingleFlight(Generic[T]):
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = _Flight(asyncio.create_task(work(), name=f"work:{key}"))
-            flight.task.add_done_callback(lambda _: self._forget(key, flight))
+            self._tasks.add(flight.task)
+            flight.task.add_done_callback(lambda _: self._ended(key, flight))
         flight.waiting += 1
         patience = asyncio.timeout(patience_s)
         try:
@@ -66,19 +68,17 @@ class SingleFlight(Generic[T]):
             raise PatienceOver from None
         finally:
             flight.waiting -= 1
-            if flight.waiting == 0 and not flight.kept:
+            if not (flight.waiting or flight.kept or flight.task.done()):
                 self._forget(key, flight)  # who asks from now on gets work of their own
-                await _end(flight.task)
+                flight.task.cancel()
+                await asyncio.wait({flight.task})  # it may have to undo a run elsewhere
+
+    def _ended(self, key: str, flight: _Flight[T]) -> None:
+        self._forget(key, flight)
+        self._tasks.discard(flight.task)
+        if not flight.task.cancelled():
+            flight.task.exception()  # seen, also when nobody waits any more
 
     def _forget(self, key: str, flight: _Flight[T]) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
-        if flight.task.done() and not flight.task.cancelled():
-            flight.task.exception()  # seen, also when nobody waits any more
-
-
-async def _end(task: asyncio.Task[T]) -> None:
-    """Cancel the work, and return when it has undone what it must (such as a run elsewhere)."""
-    task.cancel()
-    with suppress(asyncio.CancelledError, Exception):
-        await asyncio.wait({task})

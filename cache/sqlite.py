@@ -1,21 +1,22 @@
 """A second tier in a file of its own: what it holds can always be made again.
 
-What is deleted is overwritten (`secure_delete`); a file that is no database any more is put aside
-for a new one.
+What is deleted is overwritten (`secure_delete`); a file that is no database any more is replaced by
+a new one.
 """
 
 import asyncio
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from cache.port import Stored, TierFailed
+from cache.port import Stored, TierFailed, ValueRefused
 
-_BUSY_TIMEOUT_S = 2.0
+BUSY_TIMEOUT_S = 2.0
+"""How long another process's write is waited for."""
 _SETUP = """
 PRAGMA journal_mode=WAL;
 PRAGMA synchronous=NORMAL;  -- a power cut may cost the newest values, no more
@@ -46,6 +47,16 @@ DELETE FROM cache_entries WHERE key IN (
     ) WHERE up_to_here > ?
 )
 """
+_NO_VALUES = (
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    TypeError,
+    ValueError,
+    OverflowError,
+)
+"""What is raised for a value that is too large, or of a type that no column takes."""
 
 
 class SqliteTier:
@@ -54,11 +65,18 @@ class SqliteTier:
     Each statement runs in a thread, to its end even when its caller is cancelled meanwhile.
     """
 
-    def __init__(self, path: Path, *, bytes_max: int = 256_000_000) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        bytes_max: int = 256_000_000,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+    ) -> None:
         if not bytes_max > 0:
             raise ValueError(f"bytes_max: {bytes_max}, must be above 0")
         self._path = path
         self._bytes_max = bytes_max
+        self._busy_timeout_s = busy_timeout_s
         self._connection: sqlite3.Connection | None = None
         self._turn = threading.Lock()  # a transaction is of one caller
 
@@ -87,7 +105,7 @@ class SqliteTier:
     def _get(self, key: str) -> Stored | None:
         with self._transaction() as connection:
             row = connection.execute(_GET, (key,)).fetchone()
-        return None if row is None else _stored(row)
+            return None if row is None else _stored(row)
 
     def _put(self, entries: Mapping[str, Stored]) -> None:
         rows = [
@@ -116,10 +134,12 @@ class SqliteTier:
             try:
                 with self._open() as connection:  # commits, or rolls back
                     yield connection
-            except sqlite3.OperationalError as error:  # locked, or the disk is full
-                raise TierFailed(str(error)) from error
-            except sqlite3.DatabaseError as error:  # not a database, or not any more
-                self._begin_anew()
+            except _NO_VALUES as error:
+                raise ValueRefused(str(error), transient=False) from error
+            except sqlite3.Error as error:  # locked, the disk is full, or not what it was
+                self._close()
+                if type(error) is sqlite3.DatabaseError:  # not a database, or not any more
+                    self._begin_anew()
                 raise TierFailed(str(error)) from error
             except OSError as error:
                 raise TierFailed(f"{error.strerror}: {self._path}") from error
@@ -128,7 +148,7 @@ class SqliteTier:
         if self._connection is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(
-                self._path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False
+                self._path, timeout=self._busy_timeout_s, check_same_thread=False
             )
             try:
                 connection.executescript(_SETUP)
@@ -139,10 +159,10 @@ class SqliteTier:
         return self._connection
 
     def _begin_anew(self) -> None:
-        """The next use makes a new file."""
-        self._close()
+        """The next use makes a new file, if it may."""
         for end in ("", "-wal", "-shm"):
-            self._path.with_name(self._path.name + end).unlink(missing_ok=True)
+            with suppress(OSError):
+                self._path.with_name(self._path.name + end).unlink()
 
     def _close_in_turn(self) -> None:
         with self._turn:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -28,9 +29,13 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 SWEEP_EVERY_S = 3600.0
+SECOND_WITHIN_S = 5.0
+"""How long a caller waits for the second tier; then memory is all there is."""
 FORGOTTEN_WITHIN_S = 5.0
 _SLACK = timedelta(minutes=5)
 """How far the clocks of two processes may be apart."""
+_LONGEST_S = 100 * 365 * 24 * 3600.0
+"""A century: all times are shorter, so that every instant can be told."""
 
 
 class Origin(StrEnum):
@@ -77,12 +82,20 @@ class Kind:
 
     def __post_init__(self) -> None:
         for field in ("memory_s", "fresh_s", "kept_s", "nothing_s"):
-            if not 0 < getattr(self, field) < float("inf"):
-                raise ValueError(f"{field}: {getattr(self, field)}, must be above 0")
-        for field in ("jitter", "error_pause_s", "patience_s"):
+            _refuse_unless_above_zero(field, getattr(self, field))
+        for field in ("version", "error_pause_s", "patience_s"):
             value = getattr(self, field)
-            if value is not None and not 0 <= value < float("inf"):
+            if value is not None and not 0 <= value < _LONGEST_S:
                 raise ValueError(f"{field}: {value}, must be 0 or more")
+        if not 0 <= self.jitter <= 1:
+            raise ValueError(f"jitter: {self.jitter}, must be 0 to 1")
+        if not self.name:
+            raise ValueError("name: empty")
+
+
+def _refuse_unless_above_zero(field: str, value: float) -> None:
+    if not 0 < value < _LONGEST_S:
+        raise ValueError(f"{field}: {value}, must be above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,20 +152,24 @@ class Cache:
         self.flights: SingleFlight[Any] = SingleFlight()
         self.counts = Counts()
         self.forgets = 0
-        self._sweeper: asyncio.Task[None] | None = None
+        self._running = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         if self.writes is not None:
-            await self.writes.__aenter__()
-            self._sweeper = asyncio.create_task(self._sweep(), name="cache:sweep")
+            await self._running.enter_async_context(self.writes)
+        if self.second is not None:
+            sweeper = asyncio.create_task(self._sweep(self.second), name="cache:sweep")
+            self._running.push_async_callback(_end, sweeper)
+        await self._running.enter_async_context(self.flights)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.flights.__aexit__()
-        if self.writes is not None and self._sweeper is not None:
-            self._sweeper.cancel()
-            await asyncio.gather(self._sweeper, return_exceptions=True)
-            await self.writes.__aexit__()
+        await self._running.aclose()
+
+    @property
+    def forgetting(self) -> frozenset[str]:
+        """The tags that the second tier has not forgotten yet: nothing it has of them counts."""
+        return frozenset() if self.writes is None else self.writes.forgetting
 
     def of(
         self, kind: Kind, codec: Codec[T], nothing: Callable[[T], bool] = lambda _: False
@@ -168,19 +185,23 @@ class Cache:
         if self.writes is None:
             return True
         self.writes.forget(tag)
-        return await self.writes.written(within_s=FORGOTTEN_WITHIN_S)
+        return await self.writes.forgotten(tag, within_s=FORGOTTEN_WITHIN_S)
 
-    async def _sweep(self) -> None:
-        assert self.second is not None  # noqa: S101 - the caller looked
+    async def _sweep(self, second: Tier) -> None:
         while True:
             now = self.clock.now()
             self.memory.drop(lambda held, now=now: held.kept_until <= now)  # type: ignore[misc]
             try:
-                await self.second.sweep(now)
+                await second.sweep(now)
             except Exception:  # noqa: BLE001
                 # The loop's boundary: what is over is not handed out anyway.
                 self.counts.second_errors += 1
             await self.clock.sleep(SWEEP_EVERY_S)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
 
 
 class TieredCache(Generic[T]):
@@ -212,19 +233,22 @@ class TieredCache(Generic[T]):
             self._counts.memory_hits += 1
             hit: Cached[T] = held.found
             return hit
+        if fresh_s is not None:
+            _refuse_unless_above_zero("fresh_s", fresh_s)
         old = await self.peek(key)
         if old is not None and not old.stale:
             return old
-        work = partial(self._load, key, load, old, tag, fresh_s)
+        work = partial(self._load, key, load, old, tag, fresh_s or self._kind.fresh_s)
         patience_s = None if old is None else self._kind.patience_s
         try:
             fresh: Cached[T] = await self._cache.flights.join(
-                f"load {self._name} {key}", work, patience_s=patience_s
+                f"load {self._key(key)}", work, patience_s=patience_s
             )
-        except PatienceOver:
-            assert old is not None  # noqa: S101 - else there is no patience
-            self._counts.stale += 1
-            return old
+        except Exception as error:
+            kept = self._instead(key, old, error)
+            if kept is None:
+                raise
+            return kept
         return fresh
 
     async def peek(self, key: str) -> Cached[T] | None:
@@ -232,51 +256,68 @@ class TieredCache(Generic[T]):
         none that is kept any longer. Loads nothing."""
         held = self._memory.get((self._name, key))
         if self._cache.second is not None:
-            work = partial(self._ask, self._cache.second, key, held)
-            held = await self._cache.flights.join(f"find {self._name} {key}", work)
+            work = partial(self._ask, self._cache.second, key)
+            held = await self._cache.flights.join(f"find {self._key(key)}", work)
+        return self._kept(held)
+
+    def _kept(self, held: Held | None) -> Cached[T] | None:
         now = self._now()
         if held is None or held.kept_until <= now:
             return None
         found: Cached[T] = held.found
-        current = held.fresh_from <= now < held.fresh_until
-        return found if current else replace(found, stale=True)
+        return found if held.is_current(now) else replace(found, stale=True)
 
-    async def _ask(self, second: Tier, key: str, held: Held | None) -> Held | None:
+    async def _ask(self, second: Tier, key: str) -> Held | None:
         """Ask the second tier; the newer of what it has and what memory holds, which memory holds
         from now on."""
         forgets = self._cache.forgets
-        try:
-            stored = await second.get(self._key(key))
-        except Exception:  # noqa: BLE001
-            # Whatever a tier raises: then memory is all there is. Its guard says what is wrong.
-            self._counts.second_errors += 1
-            stored = None
-        if stored is not None:
-            newer = await self._read(stored, held)
-            if self._cache.forgets != forgets:
-                return None  # it may be what is to be forgotten
-            held = newer or held
+        found = await self._find(second, key)
+        if found is not None and found.tag is not None and self._cache.forgets != forgets:
+            found = None  # it may be what is to be forgotten
+        held = self._memory.get((self._name, key))  # only now: a load may have ended meanwhile
+        if found is not None and (held is None or held.found.stored_at < found.found.stored_at):
+            held = found
         if held is not None:
             until = self._now() + timedelta(seconds=self._jittered(self._kind.memory_s))
-            held = replace(held, unasked_until=min(until, held.fresh_until))
+            until = max(held.unasked_until, min(until, held.fresh_until))
+            held = replace(held, unasked_until=until)
             self._memory.put((self._name, key), held)
         return held
 
-    async def _read(self, stored: Stored, held: Held | None) -> Held | None:
-        """What is stored, if it is newer than what is held and can be read."""
+    async def _find(self, second: Tier, key: str) -> Held | None:
+        forgetting = self._cache.forgetting
         try:
-            if held is not None and stored.stored_at <= held.found.stored_at:
-                return None
-            value = await asyncio.to_thread(self._codec.decode, stored.data)
-            self._counts.second_hits += 1
-            return self._held(Cached(value, stored.stored_at, Origin.SECOND), stored)
+            async with asyncio.timeout(SECOND_WITHIN_S):
+                stored = await second.get(self._key(key))
+        except Exception:  # noqa: BLE001
+            # Whatever a tier raises: then memory is all there is. Its guard says what is wrong.
+            self._counts.second_errors += 1
+            return None
+        if stored is None:
+            return None
+        try:
+            return None if stored.tag in forgetting else await self._read(key, stored)
         except Exception:  # noqa: BLE001
             # Poisoned, or of another layout than its version says: as if it were not there.
             self._counts.unreadable += 1
             return None
 
+    async def _read(self, key: str, stored: Stored) -> Held | None:
+        """What is stored, if it is newer than what memory holds; raises anything if it is none."""
+        now = self._now()
+        if now < stored.stored_at - _SLACK:
+            raise ValueError("it comes from the future")
+        held = self._memory.get((self._name, key))
+        known = held is not None and stored.stored_at <= held.found.stored_at
+        if known or stored.kept_until <= now:
+            return None
+        value = await asyncio.to_thread(self._codec.decode, stored.data)
+        found = self._held(Cached(value, stored.stored_at, Origin.SECOND), stored)
+        self._counts.second_hits += 1
+        return found
+
     async def _load(
-        self, key: str, load: Load[T], old: Cached[T] | None, tag: str | None, fresh_s: float | None
+        self, key: str, load: Load[T], old: Cached[T] | None, tag: str | None, fresh_s: float
     ) -> Cached[T]:
         forgets = self._cache.forgets
         self._counts.loads += 1
@@ -284,11 +325,10 @@ class TieredCache(Generic[T]):
             value = await load(old)
         except Exception as error:
             self._counts.load_errors += 1
-            if old is None:
-                raise
-            return self._stale(key, old, error)
+            self._pause(key, error)
+            raise
         loaded = Cached(value, self._now(), Origin.LOADED)
-        stored = await self._stored(loaded, tag, fresh_s or self._kind.fresh_s)
+        stored = await self._stored(loaded, tag, fresh_s)
         if stored is None or (tag is not None and self._cache.forgets != forgets):
             return loaded
         self._memory.put((self._name, key), self._held(loaded, stored))
@@ -296,16 +336,24 @@ class TieredCache(Generic[T]):
             self._cache.writes.put(self._key(key), stored)
         return loaded
 
-    def _stale(self, key: str, old: Cached[T], error: Exception) -> Cached[T]:
-        """The old value with the error, held so that the next load is tried after a pause."""
-        self._counts.stale += 1
-        stale = replace(old, stale=True, error=error)
+    def _pause(self, key: str, error: Exception) -> None:
+        """Have memory give out an old value with the error for a while, before the next load."""
+        now = self._now()
         held = self._memory.get((self._name, key))
-        if held is not None:
-            pause = timedelta(seconds=self._kind.error_pause_s)
-            paused = replace(held, found=stale, unasked_until=self._now() + pause)
+        if held is not None and not held.is_current(now):
+            until = now + timedelta(seconds=self._kind.error_pause_s)
+            found = replace(held.found, stale=True, error=error)
+            paused = replace(held, found=found, unasked_until=min(until, held.kept_until))
             self._memory.put((self._name, key), paused)
-        return stale
+
+    def _instead(self, key: str, old: Cached[T] | None, error: Exception) -> Cached[T] | None:
+        """What a caller gets when there is no new value, or not yet: the old one, unless a newer
+        one was found meanwhile."""
+        kept = self._kept(self._memory.get((self._name, key))) or old
+        if kept is None or not kept.stale:
+            return kept
+        self._counts.stale += 1
+        return kept if isinstance(error, PatienceOver) else replace(kept, error=error)
 
     async def _stored(self, loaded: Cached[T], tag: str | None, fresh_s: float) -> Stored | None:
         try:

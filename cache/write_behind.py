@@ -3,9 +3,9 @@
 import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from cache.port import Stored, Tier, ValueRefused
 
@@ -14,7 +14,7 @@ BATCH_BYTES_MAX = 1_000_000
 PAUSE_S = 1.0
 PAUSE_MAX_S = 30.0
 LAST_S = 2.0
-"""How long a shutdown waits for what is not written yet."""
+"""How long a shutdown writes what is not written yet."""
 _DOUBLINGS_MAX = 10
 
 
@@ -52,7 +52,7 @@ class WriteBehind:
         self._uniform = uniform
         self._waiting: OrderedDict[str, Stored] = OrderedDict()
         self._waiting_bytes = 0
-        self._to_forget: dict[str, None] = {}  # tags, in order
+        self._to_forget: dict[str, asyncio.Event] = {}  # by tag, in order; set when it is done
         self._something = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -64,16 +64,23 @@ class WriteBehind:
         """How many values wait."""
         return len(self._waiting)
 
+    @property
+    def forgetting(self) -> frozenset[str]:
+        """The tags that the tier has not forgotten yet."""
+        return frozenset(self._to_forget)
+
     async def __aenter__(self) -> Self:
         self._worker = asyncio.create_task(self._work(), name="cache:write-behind")
         return self
 
     async def __aexit__(self, *_: object) -> None:
         assert self._worker is not None  # noqa: S101 - entered before
-        await self.written(within_s=LAST_S)
-        self._worker.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._worker
+        self._worker.cancel()  # it may be in a pause
+        await asyncio.wait({self._worker})
+        with suppress(Exception):  # what the tier does not take now is lost
+            async with asyncio.timeout(LAST_S):
+                while self._waiting or self._to_forget:
+                    await self._write_some()
 
     def put(self, key: str, stored: Stored) -> None:
         """Write it when the tier takes it, unless a newer one comes before."""
@@ -89,17 +96,17 @@ class WriteBehind:
         """Have the tier forget the tag, after what is being written and before what comes."""
         for key in [key for key, stored in self._waiting.items() if stored.tag == tag]:
             self._take(key)
-        self._to_forget[tag] = None
+        self._to_forget.setdefault(tag, asyncio.Event())
         self._wake()
 
     async def written(self, *, within_s: float) -> bool:
         """Wait until nothing waits any more; False when that was not in time."""
-        try:
-            async with asyncio.timeout(within_s):
-                await self._idle.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await _in_time(self._idle.wait(), within_s)
+
+    async def forgotten(self, tag: str, *, within_s: float) -> bool:
+        """Wait until the tier has forgotten the tag; False when that was not in time."""
+        told = self._to_forget.get(tag)
+        return told is None or await _in_time(told.wait(), within_s)
 
     def _wake(self) -> None:
         if self._waiting or self._to_forget:
@@ -129,7 +136,7 @@ class WriteBehind:
     async def _write_some(self) -> None:
         for tag in list(self._to_forget):
             await self._tier.forget(tag)
-            del self._to_forget[tag]
+            self._to_forget.pop(tag).set()
         batch = self._next_batch()
         if not batch:
             return
@@ -162,3 +169,12 @@ class WriteBehind:
         for key, stored in written.items():
             if self._waiting.get(key) is stored:  # else a newer one came meanwhile
                 self._take(key)
+
+
+async def _in_time(happens: Awaitable[Any], within_s: float) -> bool:
+    try:
+        async with asyncio.timeout(within_s):
+            await happens
+    except TimeoutError:
+        return False
+    return True

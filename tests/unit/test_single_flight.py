@@ -4,7 +4,11 @@ import asyncio
 
 import pytest
 
-from cache.single_flight import SingleFlight
+from cache.single_flight import PatienceOver, SingleFlight
+from tests.fakes.saga_clock import settle
+from tests.fakes.virtual_time import in_virtual_time
+
+CANCEL_POINTS = 12
 
 
 class Work:
@@ -154,4 +158,71 @@ async def test_leaving_ends_what_is_under_way() -> None:
         with pytest.raises(TimeoutError):
             await shared.join("key", work, patience_s=0)
         await work.started.wait()
+    assert work.cancelled == 1
+
+
+@pytest.mark.parametrize("patience_s", [None, 5.0])
+async def test_a_timeout_of_the_works_own_is_its_failure(patience_s: float | None) -> None:
+    """It is not mistaken for the end of the caller's patience."""
+    work = Work(TimeoutError("its own"))
+    work.gate.set()
+    async with SingleFlight[int]() as shared:
+        with pytest.raises(TimeoutError, match="its own") as failure:
+            await shared.join("key", work, patience_s=patience_s)
+    assert not isinstance(failure.value, PatienceOver)
+
+
+@in_virtual_time
+async def test_patience_is_the_callers_own() -> None:
+    """Each waits as long as it would, for the same work."""
+    work = Work()
+    loop = asyncio.get_running_loop()
+    async with SingleFlight[int]() as shared:
+        patient = asyncio.create_task(shared.join("key", work, patience_s=10))
+        with pytest.raises(PatienceOver):
+            await shared.join("key", work, patience_s=2)
+        assert loop.time() == 2
+        loop.call_later(3, work.gate.set)
+        assert await patient == 1
+        assert loop.time() == 5
+    assert (work.begun, work.cancelled) == (1, 0)
+
+
+@pytest.mark.parametrize("turns", range(CANCEL_POINTS))
+@pytest.mark.parametrize("patience_s", [None, 0.0, 60.0])
+@pytest.mark.parametrize("failure", [None, ValueError("it is down")])
+async def test_a_cancel_at_any_point(
+    turns: int, patience_s: float | None, failure: Exception | None
+) -> None:
+    """Is never swallowed, and leaves nothing behind."""
+    work = Work(failure)
+    work.gate.set()
+    before = asyncio.all_tasks()
+    async with SingleFlight[int]() as shared:
+        task = asyncio.create_task(shared.join("key", work, patience_s=patience_s))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        cancelled = task.cancel()
+        await asyncio.wait({task})
+        assert task.cancelled() == cancelled
+        if not cancelled:
+            task.exception()
+        await settle()
+        assert asyncio.all_tasks() == before
+        work.failure = None
+        assert await shared.join("key", work) == work.begun
+
+
+async def test_a_second_cancel_does_not_wait_for_the_undoing() -> None:
+    """Leaving does: what is being undone is not cut short, and not forgotten."""
+    work = Work()
+    work.undone.clear()
+    async with SingleFlight[int]() as shared:
+        (task,) = await joined(shared, work, 1)
+        for _ in range(2):
+            task.cancel()
+            await settle()
+        assert task.cancelled()
+        assert work.cancelled == 0
+        asyncio.get_running_loop().call_soon(work.undone.set)
     assert work.cancelled == 1
