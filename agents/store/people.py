@@ -25,6 +25,7 @@ from agents.store.schema import (
     saved,
     start_links,
     telegram_updates,
+    untold_forgets,
     users,
 )
 
@@ -202,13 +203,26 @@ class PeopleStore:
         }
 
     async def forget(self, user_id: str) -> None:
-        """Delete everything the person wrote or is; the ledger's ids and counts stay.
+        """Delete everything the person wrote or is; the ledger's ids and counts stay, and the id
+        among the `untold` until `told`.
 
         Raises StoreError when what was deleted can't be overwritten at once.
         """
         async with self._db.write() as connection:
+            await connection.execute(self._db.insert_once(untold_forgets), {"user_id": user_id})
             await _forget_rows(connection, user_id)
         await self._db.leave_no_trace()
+
+    async def untold(self) -> list[str]:
+        """Whom the cache has yet to forget."""
+        async with self._db.read() as connection:
+            return list((await connection.execute(sa.select(untold_forgets.c.user_id))).scalars())
+
+    async def told(self, user_id: str) -> None:
+        """The cache has forgotten them."""
+        theirs = untold_forgets.c.user_id == user_id
+        async with self._db.write() as connection:
+            await connection.execute(sa.delete(untold_forgets).where(theirs))
 
     async def _insert_once(self, table: sa.Table, row: dict[str, object]) -> bool:
         async with self._db.write() as connection:

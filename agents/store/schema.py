@@ -196,6 +196,7 @@ chat_moves = _table(  # groups that became supergroups have another id
     sa.Column("old_chat_id", sa.BigInteger, primary_key=True),
     sa.Column("new_chat_id", sa.BigInteger, nullable=False),
 )
+untold_forgets = _table("untold_forgets", _key("user_id"))  # whom the cache has yet to forget
 start_links = _table(  # what t.me/BOT?start=TOKEN goes on with
     "start_links",
     _key("token"),

@@ -101,6 +101,8 @@ async def build_bot(settings: Settings, fakes: Fakes | None = None) -> AsyncIter
         fetching = asyncio.ensure_future(wires.fetch(application.bot, intake))
         stack.push_async_callback(_end, fetching)
         await stack.enter_async_context(_refresher(settings, core))
+        telling = asyncio.ensure_future(core.forgetting.keep_telling())
+        stack.push_async_callback(_end, telling)
         yield Running(address=address, username=application.bot.username, failed=fetching)
 
 

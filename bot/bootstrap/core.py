@@ -226,5 +226,5 @@ async def build_core(settings: Settings, fakes: Fakes | None = None) -> AsyncIte
                 orchestrator=orchestrator,
             ),
             drafting=Drafting(action, outcomes, people, runs),
-            forgetting=Forgetting(people, cache),
+            forgetting=Forgetting(people, cache, clock),
         )

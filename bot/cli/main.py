@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     # A line for every request, and aiosqlite writes what people said into it.
-    for chatty in ("aiohttp.access", "aiosqlite", "asyncio", "alembic", "telegram"):
+    for chatty in ("aiohttp.access", "aiosqlite", "asyncio", "alembic", "httpx", "telegram"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         return asyncio.run(_command(arguments, settings))

@@ -780,6 +780,8 @@ async def test_forgetting_deletes_every_text_of_the_person(stores: Stores) -> No
     """No row of any table names the person or holds a word of theirs."""
     ada = await a_life(stores, "ada", "ofada")
     await stores.people.forget(ada)
+    assert await stores.people.untold() == [ada]  # the cache is to forget them, too
+    await stores.people.told(ada)
 
     for table, rows in (await _everything(stores.database)).items():
         assert "ofada" not in rows, table

@@ -96,6 +96,13 @@ async def test_every_byte_comes_back(tier: SupabaseTier) -> None:
     assert {key: await tier.get(key) for key in values} == values
 
 
+async def test_what_is_long_is_compressed(tier: SupabaseTier, supabase: Supabase) -> None:
+    """Postings say much twice: a read has 300 ms for all of them."""
+    await tier.put({"a": stored(b'{"title": "Python Developer", "remote": true}\n' * 1_000)})
+    (row,) = await supabase.sql(f"SELECT length(value) AS n FROM {TABLE}")
+    assert row["n"] < 1_000
+
+
 async def test_what_is_not_there_is_none(tier: SupabaseTier) -> None:
     """An unknown key is no failure."""
     assert await tier.get("unknown") is None

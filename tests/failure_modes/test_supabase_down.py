@@ -1,10 +1,12 @@
-"""Supabase is down: memory alone is the cache, scouts notice nothing, and what it missed it gets."""
+"""Supabase is down: memory alone is the cache, no scout is worse, and what it missed it gets."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
+from agents.forget import NotOverwrittenYet
 from bot.guards import SUPABASE
 from resilience.breaker import CLOSED, OPEN
 from tests.fakes.feed_server import FeedServer
@@ -60,6 +62,35 @@ async def test_scouts_go_on_and_nothing_is_lost(
             clock.advance(30)
             await core.cache.writes.written(within_s=0.05)
         assert await rows(supabase) == stored + SCOUTS
+
+
+async def test_what_is_to_be_forgotten_survives_a_restart(
+    tmp_path: Path, server: FeedServer, supabase: Supabase
+) -> None:
+    """/forget says that Supabase does not answer; the next start tells it, and nothing is left."""
+    clock = HeldClock()
+    server.route("/one").json({"jobs": JOBS})
+    settings = {
+        "supabase_url": supabase.url,
+        "supabase_service_role_key": SecretStr(supabase.service_role_key),
+    }
+    async with product(tmp_path, [feed(server, "one")], clock, **settings) as core:
+        assert core.cache.writes is not None
+        await scout(core)
+        assert await core.cache.writes.written(within_s=10)
+        person = await core.people.person("test", "1")
+        supabase.answers(503)
+        with pytest.raises(NotOverwrittenYet, match="does not answer"):
+            await core.forgetting.forget(person.id)
+    theirs = "SELECT count(*) AS n FROM cache_entries WHERE tag = :tag"
+    assert (await supabase.sql(theirs, tag=person.id))[0]["n"] == 1
+    supabase.heal()
+    async with product(tmp_path, [feed(server, "one")], clock, **settings) as core:
+        telling = asyncio.create_task(core.forgetting.keep_telling())
+        while await core.people.untold():
+            await settle()
+        telling.cancel()
+    assert (await supabase.sql(theirs, tag=person.id))[0]["n"] == 0
 
 
 async def test_what_another_process_fetched_is_not_fetched_again(

@@ -1,7 +1,9 @@
 """What the Supabase tier makes of an answer, whoever gave it. See also tests/contract."""
 
 import asyncio
+import base64
 import json
+import zlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -10,12 +12,13 @@ import pytest
 import respx
 
 from cache.port import Stored, TierFailed, ValueRefused
-from cache.supabase import RETRY_AFTER_MAX_S, SupabaseTier
+from cache.supabase import RETRY_AFTER_MAX_S, UNPACKED_BYTES_MAX, SupabaseTier
 from tests.fakes.clock import NOON
 
 URL = "https://project.supabase.test"
 KEY = "sb_secret_of_the_service_role"
 TABLE = f"{URL}/rest/v1/cache_entries"
+_BOMB = zlib.compress(bytes(UNPACKED_BYTES_MAX + 1))
 VALUE = Stored(
     data=b"value",
     stored_at=NOON,
@@ -177,6 +180,10 @@ async def test_the_wait_it_asks_for_is_bounded(
         *([ROW | {name: None}] for name in ROW if name != "tag"),
         *([ROW | {name: 7}] for name in ROW),
         [ROW | {"value": "not base64!"}],
+        [ROW | {"value": "z:not base64!"}],
+        [ROW | {"value": "z:" + base64.b64encode(b"not packed").decode()}],
+        [ROW | {"value": "z:" + base64.b64encode(zlib.compress(b"cut short")[:-4]).decode()}],
+        [ROW | {"value": "z:" + base64.b64encode(_BOMB).decode()}],
         [ROW | {"stored_at": "yesterday"}],
         *([ROW | {name: "2026-06-01T12:00:00"}] for name in ROW if name.endswith(("_at", "l"))),
     ],

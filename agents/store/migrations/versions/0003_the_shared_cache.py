@@ -1,4 +1,5 @@
-"""The table of the cache's second tier, where the database is a PostgreSQL that Supabase serves.
+"""Whom the cache has yet to forget; and the table of its second tier, where the database is a
+PostgreSQL that Supabase serves.
 
 Supabase publishes what stands in `public` and gives its anonymous key rights on it: row level
 security without a policy keeps everybody out but the owner and the service role. On the cache's
@@ -33,6 +34,7 @@ _OURS = (
     "shelves",
     "start_links",
     "telegram_updates",
+    "untold_forgets",
     "users",
 )
 
@@ -59,7 +61,12 @@ _WITH_SERVICE_ROLE = (
 
 
 def upgrade() -> None:
-    """Add the table, and close all of them to Supabase's public roles."""
+    """Add the tables, and close all of them to Supabase's public roles."""
+    op.create_table(
+        "untold_forgets",
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_untold_forgets")),
+    )
     if op.get_context().dialect.name != "postgresql":
         return  # the cache has a file of its own
     op.create_table(
