@@ -8,7 +8,7 @@ import logging
 from contextlib import suppress
 from typing import Protocol
 
-from agents.store.errors import StoreError
+from agents.store.errors import NotOverwritten, StoreError
 from agents.store.people import PeopleStore
 from cache.tiered import Cache
 
@@ -41,12 +41,12 @@ class Forgetting:
         """Delete everything about the person. Their runs have ended before.
 
         Raises NotOverwrittenYet when the database's log is in use, or the shared cache does not
-        answer: it is told as soon as it does.
+        answer: it is told as soon as it does. Raises StoreError when nothing was deleted.
         """
         problem = ""
         try:
             await self._people.forget(user_id)
-        except StoreError as error:
+        except NotOverwritten as error:
             problem = str(error)
         if not await self._tell(user_id):
             problem = "the cache's second tier does not answer"

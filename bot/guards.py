@@ -15,18 +15,19 @@ from functools import partial
 from typing import TypeVar
 
 from agents.discovery.port import SourceFailed, Validators
-from agents.discovery.sources.apify_runs import ActorResult, Credit, RunLimits
+from agents.discovery.sources.apify_runs import ActorResult, Asks, Credit, RunLimits
 from agents.discovery.sources.catalogue import Account
 from agents.discovery.sources.feed import JsonReader
 from agents.discovery.sources.feed_list import Feed
 from agents.discovery.sources.http import JsonAnswer, JsonRequest
+from agents.domain.errors import InvalidValue
 from bot.settings import Settings
 from cache.port import Stored, Tier, TierFailed, ValueRefused
 from resilience.breaker import CLOSED, OPEN, Breaker, BreakerChanged, BreakerPolicy
 from resilience.bucket import BucketPolicy
 from resilience.bulkhead import BulkheadPolicy, Priority
 from resilience.clock import Clock
-from resilience.deadline import no_deadline
+from resilience.deadline import deadline, no_deadline
 from resilience.errors import Refused
 from resilience.fault import BROKEN, CALLERS, TRANSIENT, Classify, Fault, FaultKind
 from resilience.guard import Guard, GuardPolicy
@@ -34,7 +35,7 @@ from resilience.retry import RetryPolicy
 
 T = TypeVar("T")
 
-APIFY, APIFY_ACCOUNT = "apify", "apify account"
+APIFY, APIFY_QUESTIONS = "apify", "apify questions"
 SUPABASE, CACHE_FILE = "supabase", "cache file"
 SECOND_TIER_READ_S = 0.3
 """How long a reader waits for the second tier before it does without."""
@@ -45,6 +46,10 @@ _SLACK_S = 2.0
 _SHORT_PAUSE_S = 10.0
 _APIFY_RUN_S = 180.0
 _APIFY_WAIT_S = 20.0
+_APIFY_QUESTION_S = 95.0
+_TIER_WRITE_S = 15.0
+_PROBE_SLACK_S = 10.0
+"""A probe keeps its place for as long as it may take, and a little longer."""
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +63,8 @@ class Guards:
 
     def make(self, name: str, policy: GuardPolicy, classify: Classify) -> Guard:
         """A guard with its own breaker, whose changes are logged."""
+        if name in self._guards:
+            raise InvalidValue("feed", f"the name {name!r} is taken", "another name")
         guard = Guard(name, policy, clock=self.clock, classify=classify)
         guard.breaker.subscribe(_log_change)
         self._guards[name] = guard
@@ -81,49 +88,58 @@ def _log_change(change: BreakerChanged) -> None:
 
 
 def feed_policy(feed: Feed, settings: Settings) -> GuardPolicy:
-    """A feed is asked as its terms say: a fetch has its pages, then there is a pause. A longer one
-    is meant, and leaves no room for retries."""
-    bucket = None
+    """A feed is asked as its terms say: a fetch has its pages, then there is a pause. Where that is
+    a long one nothing is asked twice."""
+    retries, bucket = settings.tool_retries, None
+    if feed.pause_s > _SHORT_PAUSE_S:
+        retries = 0
     if feed.pause_s:
-        requests = max(feed.pages.pages_max, 2 if feed.format == "hn" else 1)
-        if feed.pause_s <= _SHORT_PAUSE_S:
-            requests += settings.tool_retries
+        requests = max(feed.pages.pages_max, 2 if feed.format == "hn" else 1) + retries
         bucket = BucketPolicy(burst=requests, refill_s=feed.pause_s, wait_max_s=_SLACK_S)
+    timeout_s = settings.source_timeout_s + _SLACK_S
     return GuardPolicy(
-        deadline_s=settings.source_timeout_s + _SLACK_S,
-        attempt_timeout_s=settings.source_timeout_s + _SLACK_S,
-        retry=_retries(settings),
-        breaker=_breaker(settings),
+        deadline_s=timeout_s,
+        attempt_timeout_s=timeout_s,
+        retry=RetryPolicy(retries_max=retries, base_s=settings.retry_base_s),
+        breaker=_breaker(settings, timeout_s),
         bucket=bucket,
         bulkhead=BulkheadPolicy(limit=4, queue_max=100),
     )
 
 
 def apify_policy(settings: Settings) -> GuardPolicy:
-    """Runs take minutes and cost money: few at once, so many started in a minute."""
+    """Runs take minutes and cost money: few at once, so many started in a minute. Only a start
+    that was refused is made again."""
     starts = settings.apify_starts_per_min
     return GuardPolicy(
         deadline_s=_APIFY_RUN_S,
         attempt_timeout_s=_APIFY_RUN_S,
         retry=_retries(settings),
-        breaker=_breaker(settings),
+        breaker=_breaker(settings, _APIFY_RUN_S),
         bucket=BucketPolicy(burst=starts, refill_s=60.0 / starts, wait_max_s=_APIFY_WAIT_S),
         bulkhead=BulkheadPolicy(limit=8, queue_max=100),
     )
 
 
-def account_policy(settings: Settings) -> GuardPolicy:
-    """Questions about the account cost nothing, and are asked also when no run is started."""
-    return GuardPolicy(retry=_retries(settings), breaker=_breaker(settings))
+def questions_policy(settings: Settings) -> GuardPolicy:
+    """Questions to Apify (how a run goes, what it found, the account) cost nothing, and are asked
+    also when no run is started; one may wait a minute for a run's end."""
+    return GuardPolicy(
+        deadline_s=_APIFY_RUN_S,
+        attempt_timeout_s=_APIFY_QUESTION_S,
+        retry=_retries(settings),
+        breaker=_breaker(settings, _APIFY_QUESTION_S),
+        bulkhead=BulkheadPolicy(limit=32, queue_max=100),
+    )
 
 
 def tier_policy(settings: Settings) -> GuardPolicy:
     """The second tier is never waited for by people; what is written waits by itself."""
     return GuardPolicy(
         deadline_s=30.0,
-        attempt_timeout_s=15.0,
+        attempt_timeout_s=_TIER_WRITE_S,
         retry=RetryPolicy(retries_max=0),
-        breaker=_breaker(settings),
+        breaker=_breaker(settings, _TIER_WRITE_S),
         bulkhead=BulkheadPolicy(limit=8, queue_max=1_000),
     )
 
@@ -132,13 +148,14 @@ def _retries(settings: Settings) -> RetryPolicy:
     return RetryPolicy(retries_max=settings.tool_retries, base_s=settings.retry_base_s)
 
 
-def _breaker(settings: Settings) -> BreakerPolicy:
+def _breaker(settings: Settings, attempt_s: float) -> BreakerPolicy:
     return BreakerPolicy(
         failures_max=settings.breaker_failures,
         failure_rate=settings.breaker_failure_rate,
         calls_min=settings.breaker_calls_min,
         window_s=settings.breaker_window_s,
         open_s=settings.breaker_open_s,
+        probe_timeout_s=attempt_s + _PROBE_SLACK_S,
     )
 
 
@@ -173,13 +190,21 @@ class GuardedReader:
             return (await self._guards[label].call(read)).value
 
 
-class GuardedAccount:
-    """An Apify account whose runs and whose questions have a guard each."""
+def asking(guard: Guard) -> Asks:
+    """How ApifyRuns asks its questions."""
 
-    def __init__(self, account: Account, runs: Guard, questions: Guard) -> None:
+    async def ask(question: Callable[[], Awaitable[T]]) -> T:
+        return (await guard.call(question)).value
+
+    return ask
+
+
+class GuardedAccount:
+    """An Apify account whose runs have a guard; its questions have one within."""
+
+    def __init__(self, account: Account, runs: Guard) -> None:
         self._account = account
         self._runs = runs
-        self._questions = questions
 
     async def run(
         self, actor: str, run_input: Mapping[str, object], limits: RunLimits
@@ -187,12 +212,12 @@ class GuardedAccount:
         """Run `actor` and return what it found; raises SourceFailed."""
         run = partial(self._account.run, actor, run_input, limits)
         with _as_source_failed(f"apify {actor}"):
-            return (await self._runs.call(run)).value
+            return (await self._runs.call(run, least_s=limits.timeout_s)).value
 
     async def credit(self) -> Credit:
         """How much of the month's credit is used; raises SourceFailed."""
         with _as_source_failed("apify"):
-            return (await self._questions.call(self._account.credit)).value
+            return await self._account.credit()
 
 
 @contextmanager
@@ -221,6 +246,9 @@ async def credit_watched(account: Account, breaker: Breaker, clock: Clock) -> As
                 credit = await account.credit()
             except SourceFailed as failure:
                 log.warning("the credit can't be seen: %s", failure)
+            except Exception:
+                # The loop's boundary: without it nobody would look for credit again.
+                log.exception("looking for credit broke")
             else:
                 if credit.used_usd < credit.limit_usd:
                     breaker.replenished()
@@ -251,22 +279,34 @@ def tier_fault(error: Exception) -> Fault:
         case TierFailed(retry_after_s=float(wait_s)):
             return Fault(kind=FaultKind.THROTTLED, retry_after_s=wait_s)
         case TierFailed(transient=False):
-            return BROKEN
+            return CALLERS  # such as a wrong key
         case _:
             return TRANSIENT
 
 
 class GuardedTier:
-    """A Tier behind a guard; reads are given up soon."""
+    """A Tier behind a guard. Reads are given up soon, waits for a place included; `prepare` is
+    what takes longer once, such as an import, and is not held against the tier."""
 
-    def __init__(self, tier: Tier, guard: Guard) -> None:
+    def __init__(
+        self,
+        tier: Tier,
+        guard: Guard,
+        monotonic: Callable[[], float],
+        prepare: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._tier = tier
         self._guard = guard
+        self._monotonic = monotonic
+        self._prepare = prepare
+        self._fails = False
 
     async def get(self, key: str) -> Stored | None:
         """What is stored under the key."""
-        read = partial(self._tier.get, key)
-        return await self._call(read, Priority.INTERACTIVE, SECOND_TIER_READ_S)
+        if self._prepare is not None:
+            await self._prepare()
+        with deadline(SECOND_TIER_READ_S, self._monotonic):
+            return await self._call(partial(self._tier.get, key), Priority.INTERACTIVE)
 
     async def put(self, entries: Mapping[str, Stored]) -> None:
         """Store all of them, or none."""
@@ -280,16 +320,23 @@ class GuardedTier:
         """Remove what is kept no longer."""
         await self._call(partial(self._tier.sweep, now), Priority.BACKGROUND)
 
-    async def _call(
-        self,
-        work: Callable[[], Awaitable[T]],
-        priority: Priority,
-        attempt_timeout_s: float | None = None,
-    ) -> T:
+    async def _call(self, work: Callable[[], Awaitable[T]], priority: Priority) -> T:
+        timeout_s = SECOND_TIER_READ_S if priority is Priority.INTERACTIVE else None
         try:
-            guarded = await self._guard.call(
-                work, priority=priority, attempt_timeout_s=attempt_timeout_s
-            )
-        except (Refused, TimeoutError) as error:
-            raise TierFailed(str(error) or "no answer in time") from error
+            guarded = await self._guard.call(work, priority=priority, attempt_timeout_s=timeout_s)
+        except Refused as refused:
+            raise TierFailed(str(refused)) from refused
+        except (TimeoutError, TierFailed) as error:
+            failure = error if isinstance(error, TierFailed) else TierFailed("no answer in time")
+            self._note(failure)
+            raise failure from error
+        self._note(None)
         return guarded.value
+
+    def _note(self, failure: TierFailed | None) -> None:
+        """Say once that it fails, and once that it is back."""
+        if failure is not None and not self._fails:
+            log.warning("%s: %s; memory alone is the cache", self._guard.name, failure)
+        elif failure is None and self._fails:
+            log.info("%s answers again", self._guard.name)
+        self._fails = failure is not None

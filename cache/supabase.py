@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 TABLE = "cache_entries"
 TIMEOUT_S = 10.0
+RETRY_AFTER_S = 60.0
+"""How long it is left alone after a 429 that does not say for how long,"""
 RETRY_AFTER_MAX_S = 3600.0
+"""and the longest that is believed."""
 PACKED_FROM_BYTES = 1_000
 """Longer values are compressed, postings to about a fifth: a read has little time."""
 UNPACKED_BYTES_MAX = 64_000_000
@@ -48,6 +51,7 @@ class SupabaseTier:
             event_hooks={"response": [_refuse]},
             follow_redirects=False,
         )
+        self._sdk: Any = None
         self._client: AsyncClient | None = None
         self._loading = asyncio.Lock()
 
@@ -101,13 +105,17 @@ class SupabaseTier:
             words = f"Supabase's answer makes no sense ({type(error).__name__})"
             raise TierFailed(words) from None
 
-    async def _loaded(self) -> "AsyncClient":
-        """The client, imported at first use and in a thread, since that takes 0.3 s."""
+    async def prepare(self) -> None:
+        """Import the SDK, once and in a thread: that takes 0.3 s. The first call does it, too."""
         async with self._loading:
-            if self._client is None:
-                supabase = await asyncio.to_thread(importlib.import_module, "supabase")
-                self._client = self._made(supabase)
-            return self._client
+            if self._sdk is None:
+                self._sdk = await asyncio.to_thread(importlib.import_module, "supabase")
+
+    async def _loaded(self) -> "AsyncClient":
+        await self.prepare()
+        if self._client is None:
+            self._client = self._made(self._sdk)
+        return self._client
 
     def _made(self, supabase: Any) -> "AsyncClient":
         try:
@@ -139,7 +147,10 @@ async def _refuse(response: httpx.Response) -> None:
             raise ValueRefused(problem, transient=False)
         case 400 | 409 if (await _code(response)).startswith(_OF_THE_DATA):
             raise ValueRefused(problem, transient=False)
-        case 429 | 503:
+        case 429:
+            wait_s = _retry_after_s(response)
+            raise TierFailed(problem, retry_after_s=RETRY_AFTER_S if wait_s is None else wait_s)
+        case 503:
             raise TierFailed(problem, retry_after_s=_retry_after_s(response))
         case 408:
             raise TierFailed(problem)

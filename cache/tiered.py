@@ -364,7 +364,7 @@ class TieredCache(Generic[T]):
             # The codec is a guest: the value is good, it is only not remembered.
             self._counts.unstorable += 1
             return None
-        current_s = self._jittered(self._kind.nothing_s if nothing else fresh_s)
+        current_s = self._jittered(min(self._kind.nothing_s, fresh_s) if nothing else fresh_s)
         return Stored(
             data=data,
             stored_at=loaded.stored_at,

@@ -11,7 +11,6 @@ counts failures in a row only, and reads the wall clock (docs/decisions/0009).
                                HALF_OPEN ──a probe fails──► OPEN (for twice as long, up to a cap)
 """
 
-import logging
 import math
 import random
 from collections.abc import Awaitable, Callable, Iterable
@@ -26,7 +25,7 @@ from aiobreaker.storage.memory import CircuitMemoryStorage
 from resilience.checks import above_zero, not_negative, share, whole
 from resilience.clock import Clock
 from resilience.errors import CircuitOpen
-from resilience.fault import BROKEN, Classify, Fault, FaultKind, all_transient
+from resilience.fault import Classify, Fault, FaultKind, all_transient, classified
 from resilience.hooks import Hooks, Listener
 from resilience.window import RollingWindow
 
@@ -38,8 +37,6 @@ OPEN = CircuitBreakerState.OPEN
 HALF_OPEN = CircuitBreakerState.HALF_OPEN
 
 _DOUBLINGS_MAX = 32
-
-log = logging.getLogger(__name__)
 
 
 class Mode(StrEnum):
@@ -170,11 +167,6 @@ class Breaker:
         """Failures since the last success, in closed state."""
         return int(self._storage.counter)
 
-    @property
-    def failures_max(self) -> int:
-        """How many failures in a row open it."""
-        return self._policy.failures_max
-
     def view(self) -> BreakerView:
         """How it stands now."""
         now = self._clock.monotonic()
@@ -208,7 +200,7 @@ class Breaker:
         try:
             value = await work(*args, **kwargs)
         except Exception as error:
-            self.record(permit, self._fault(error))
+            self.record(permit, classified(self._classify, error))
             raise
         except BaseException:
             self.release(permit)
@@ -364,14 +356,6 @@ class Breaker:
                 at=self._since,
             )
         )
-
-    def _fault(self, error: Exception) -> Fault:
-        try:
-            return self._classify(error)
-        except Exception:
-            # A classifier is a guest: its fault must not replace the error that it was asked about.
-            log.exception("%s: the classifier broke on %s", self.name, type(error).__name__)
-            return BROKEN
 
 
 class _Bridge(CircuitBreakerListener):

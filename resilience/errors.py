@@ -5,6 +5,7 @@ Refused               the dependency was not asked
 ├── RateLimited       its token bucket is empty for longer than the call may wait
 ├── BulkheadFull      as many calls as may be are under way, and as many as may wait are waiting
 └── DeadlinePassed    there is no time left for the call (also a TimeoutError)
+DeadlineCut           it was asked, but the deadline came before the answer (a TimeoutError)
 BudgetExhausted       what the work may spend in all is spent
 """
 
@@ -48,7 +49,11 @@ class BulkheadFull(Refused):
 
 
 class DeadlinePassed(Refused, TimeoutError):  # noqa: N818
-    """No time left, before or while the dependency was asked."""
+    """No time left to ask the dependency."""
+
+
+class DeadlineCut(TimeoutError):  # noqa: N818
+    """The dependency was asked, and had too little time for its answer."""
 
 
 class BudgetExhausted(Exception):  # noqa: N818 - names the event

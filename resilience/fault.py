@@ -1,5 +1,6 @@
 """What an error says of the dependency that it came from. Adapters know; mechanisms act on it."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -40,6 +41,18 @@ EXHAUSTED = Fault(kind=FaultKind.EXHAUSTED)
 CALLERS = Fault(kind=FaultKind.CALLERS)
 
 Classify = Callable[[Exception], Fault]
+
+log = logging.getLogger(__name__)
+
+
+def classified(classify: Classify, error: Exception) -> Fault:
+    """What `classify` says of the error. It is a guest: its own fault must not replace the error
+    that it was asked about."""
+    try:
+        return classify(error)
+    except Exception:
+        log.exception("the classifier broke on %s", type(error).__name__)
+        return BROKEN
 
 
 def all_transient(_error: Exception) -> Fault:

@@ -6,7 +6,6 @@ not tried again; a retry stands in the queue anew and holds no place while it wa
 """
 
 import asyncio
-import logging
 import math
 import random
 from collections.abc import Awaitable, Callable, Iterable
@@ -20,14 +19,12 @@ from resilience.bulkhead import Bulkhead, BulkheadPolicy, Priority
 from resilience.checks import above_zero
 from resilience.clock import Clock
 from resilience.deadline import deadline
-from resilience.errors import DeadlinePassed, RateLimited, Refused
-from resilience.fault import BROKEN, CALLERS, Classify, Fault, all_transient
+from resilience.errors import DeadlineCut, DeadlinePassed, RateLimited, Refused
+from resilience.fault import CALLERS, Classify, Fault, all_transient, classified
 from resilience.hooks import Hooks, Listener
 from resilience.retry import Retry, RetryPolicy
 
 T = TypeVar("T")
-
-log = logging.getLogger(__name__)
 
 _FAIR_SHARE = 0.5
 """An attempt that the deadline cut before it had this share of its time says nothing of the
@@ -48,6 +45,10 @@ class GuardPolicy:
 
     def __post_init__(self) -> None:
         above_zero(deadline_s=self.deadline_s, attempt_timeout_s=self.attempt_timeout_s)
+        if self.breaker.probe_timeout_s <= self.attempt_timeout_s:  # a probe could not report
+            raise ValueError(
+                f"probe_timeout_s: {self.breaker.probe_timeout_s}, must be above attempt_timeout_s"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +93,7 @@ class _Trace:
     timeout_s: float
     began: float
     until: float = math.inf
+    least_s: float = 0.0
     waited_s: float = 0.0
     attempts: int = 0
     error: Exception | None = None
@@ -141,14 +143,17 @@ class Guard:
         cost: int = 1,
         priority: Priority = Priority.INTERACTIVE,
         attempt_timeout_s: float | None = None,
+        least_s: float = 0.0,
     ) -> Guarded[T]:
-        """Await `work()`, guarded; with `key` and `cost` in the token bucket.
+        """Await `work()`, guarded; with `key` and `cost` in the token bucket. With less than
+        `least_s` of the deadline left it is not begun.
 
         Raises a Refused when the dependency was not asked, else the last error of having asked it,
-        unchanged (DeadlinePassed when the deadline cut that); with a `fallback`, only what that
+        unchanged (DeadlineCut when the deadline cut that); with a `fallback`, only what that
         raises. The fallback has what time the caller has. Of a cancelled call nobody is told.
         """
         trace = self._begun(key, cost, priority, attempt_timeout_s)
+        trace.least_s = least_s
         with deadline(self.policy.deadline_s, self._clock.monotonic) as time_left:
             trace.until = time_left.until
             try:
@@ -196,6 +201,8 @@ class Guard:
     async def _admitted(self, trace: _Trace) -> Permit:
         self.breaker.check()
         left_s = self._left_s(trace)
+        if left_s < trace.least_s:
+            raise DeadlinePassed(self.name, "too little time is left")
         enough_s = min(trace.timeout_s, left_s) * _FAIR_SHARE
         if self._bucket is None:
             return await self._placed(trace, enough_s)
@@ -210,9 +217,11 @@ class Guard:
         if not self.bulkhead.try_acquire():
             await self._wait_for_place(trace)
         try:
-            if self._left_s(trace) < enough_s and self.breaker.failures_in_a_row:
-                # Many that waited long would be asked for a moment each, and learn nothing.
-                raise DeadlinePassed(self.name, "the wait left too little time, and it fails")
+            left_s = self._left_s(trace)
+            # Many that waited long would be asked for a moment each, and learn nothing.
+            too_late = left_s < enough_s and self.breaker.failures_in_a_row
+            if too_late or left_s < trace.least_s:
+                raise DeadlinePassed(self.name, "the wait left too little time")
             return self.breaker.permit()
         except Refused:
             self.bulkhead.release()
@@ -250,7 +259,8 @@ class Guard:
                 return await work()
         except TimeoutError:
             if timeout.expired() and left_s < trace.timeout_s * _FAIR_SHARE:
-                raise DeadlinePassed(self.name, "no answer in the time that was left") from None
+                words = f"{self.name}: no answer in the {left_s:.3g} s that were left"
+                raise DeadlineCut(words) from None
             raise
 
     def _withhold(self) -> None:
@@ -269,6 +279,8 @@ class Guard:
             raise ValueError(f"cost: {cost}, must be 1 to {bucket.burst}")
         if attempt_timeout_s is not None:
             above_zero(attempt_timeout_s=attempt_timeout_s)
+            if attempt_timeout_s >= self.policy.breaker.probe_timeout_s:
+                raise ValueError("attempt_timeout_s: must be below the breaker's probe_timeout_s")
             timeout_s = attempt_timeout_s
         began = self._clock.monotonic()
         return _Trace(key=key, cost=cost, priority=priority, timeout_s=timeout_s, began=began)
@@ -290,14 +302,9 @@ class Guard:
         return self._bucket.peek(trace.key, trace.cost) - self.policy.bucket.wait_max_s
 
     def _classify(self, error: Exception) -> Fault:
-        if isinstance(error, Refused):
+        if isinstance(error, (Refused, DeadlineCut)):
             return CALLERS
-        try:
-            return self._adapters(error)
-        except Exception:
-            # A classifier is a guest: its fault must not replace the error that it was asked about.
-            log.exception("%s: the classifier broke on %s", self.name, type(error).__name__)
-            return BROKEN
+        return classified(self._adapters, error)
 
     def _told(
         self,

@@ -22,6 +22,7 @@ from resilience.deadline import no_deadline
 PATIENCE_S = 2.0
 """How long a scout waits for a fresh reading of a feed when something is stored."""
 
+_CLOCKS_APART_S = 300.0
 NOTHING_S = 15 * 60.0
 """How long "nothing found" is current, where the source's period is longer."""
 
@@ -150,7 +151,7 @@ class StoredSource:
         if state.failures:
             wait = min(wait, max(self._fetcher.pause_s, 60.0 * 2 ** min(state.failures - 1, 10)))
             since = state.attempted_at
-        return max(0.0, wait - self._since(since), self._told_to_wait(state))
+        return max(0.0, wait - self._since(since), self._pause_left(state))
 
     async def refresh_shared(self) -> ShelfState:
         """Refresh for nobody in particular; joins a fetch under way."""
@@ -171,24 +172,28 @@ class StoredSource:
         load = partial(self._fetch, old)
         try:
             with no_deadline():  # of whoever comes first: others wait for this too
-                got = await self._readings.get(
-                    self._fetcher.key, load, fresh_s=self._fetcher.period_s
-                )
+                key = f"{self._fetcher.key} {self._fetcher.period_s:g}"
+                got = await self._readings.get(key, load, fresh_s=self._fetcher.period_s)
         except Exception as error:  # noqa: BLE001
             # The source boundary: a bug in one must not cost the others' results.
             return await self._failed(old, error)
-        if old.fetched_at is None or old.fetched_at < got.stored_at:
+        if self._is_newer(got, old):
             old = await self._shelve(old, got)
         if got.error is not None:
             return await self._failed(old, got.error)
         return await self._succeeded(old, got)
+
+    def _is_newer(self, got: Cached[Fetched], old: ShelfState) -> bool:
+        at = old.fetched_at
+        return at is None or at < got.stored_at or self._since(at) == math.inf
 
     async def _fetch(self, old: ShelfState, known: Cached[Fetched] | None) -> Fetched:
         fetched = await self._fetcher.fetch(known.value.validators if known else Validators())
         if fetched is None:
             assert known is not None  # noqa: S101 - else there was no version to compare with
             return known.value
-        if fetched.partial and len(fetched.opportunities) < old.found:
+        known_count = max(old.found, len(known.value.opportunities) if known else 0)
+        if fetched.partial and len(fetched.opportunities) < known_count:
             raise SourceFailed(fetched.notice or f"{self.label}: read in part only")
         return fetched
 
@@ -250,7 +255,7 @@ class StoredSource:
 
     async def _read_now(self, fresh: Refreshed) -> Reading:
         if fresh.state.error is not None or fresh.cached:
-            return await self._stored(fresh.state, _not_now(fresh.state))
+            return await self._stored(fresh.state, _not_now(fresh.state), fresh.notice)
         return Reading(
             opportunities=await self._shelved(fresh.state),
             unreadable=fresh.state.unreadable,
@@ -258,10 +263,13 @@ class StoredSource:
             stored=True,
         )
 
-    async def _stored(self, state: ShelfState, why: str | None = None) -> Reading:
+    async def _stored(
+        self, state: ShelfState, why: str | None = None, notice: str | None = None
+    ) -> Reading:
         assert state.fetched_at is not None  # noqa: S101 - it was read once
-        age = _age_words(self._since(state.fetched_at))
-        notice = f"{self.label}: its postings here are {age} old; {why}" if why else None
+        if why is not None:
+            age = _age_words(self._since(state.fetched_at))
+            notice = f"{self.label}: its postings here are {age} old; {why}"
         return Reading(
             opportunities=await self._shelved(state),
             unreadable=state.unreadable,
@@ -285,12 +293,15 @@ class StoredSource:
         return max(pause_s, self._told_to_wait(state))
 
     def _told_to_wait(self, state: ShelfState) -> float:
-        if state.not_before is None:
+        if state.not_before is None or self._since(state.attempted_at) == math.inf:
             return 0.0
         return max(0.0, (state.not_before - self._clock.now()) / timedelta(seconds=1))
 
     def _since(self, then: datetime) -> float:
-        return max(0.0, (self._clock.now() - then) / timedelta(seconds=1))
+        """Seconds since then; for ever when that lies well ahead: the clock was wrong, then or
+        now, and what it said is not believed."""
+        seconds = (self._clock.now() - then) / timedelta(seconds=1)
+        return math.inf if seconds < -_CLOCKS_APART_S else max(0.0, seconds)
 
 
 def _not_now(state: ShelfState) -> str | None:
@@ -304,6 +315,8 @@ def _confirmed(found: Iterable[Opportunity], at: datetime) -> tuple[Opportunity,
 
 
 def _age_words(seconds: float) -> str:
+    if seconds == math.inf:
+        return "nobody knows how"
     minutes = round(seconds / 60)
     if not minutes:
         return "less than a minute"

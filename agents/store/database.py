@@ -21,7 +21,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from agents.domain.errors import InvalidValue
-from agents.store.errors import StoreError
+from agents.store.errors import NotOverwritten, StoreError
 
 T = TypeVar("T")
 
@@ -143,7 +143,7 @@ class Database:
             if await self._checkpoint():
                 return
             await asyncio.sleep(_CHECKPOINT_PAUSE_S)  # a reader is at work
-        raise StoreError("the write-ahead log is in use; what was deleted is overwritten later")
+        raise NotOverwritten("the write-ahead log is in use; what was deleted is overwritten later")
 
     async def _checkpoint(self) -> bool:
         """Empty the write-ahead log; False when somebody reads from it."""

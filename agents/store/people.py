@@ -206,7 +206,8 @@ class PeopleStore:
         """Delete everything the person wrote or is; the ledger's ids and counts stay, and the id
         among the `untold` until `told`.
 
-        Raises StoreError when what was deleted can't be overwritten at once.
+        Raises NotOverwritten when that can't be done on the disk at once, and StoreError when
+        nothing was deleted.
         """
         async with self._db.write() as connection:
             await connection.execute(self._db.insert_once(untold_forgets), {"user_id": user_id})

@@ -9,7 +9,7 @@ from agents.discovery.agent import DiscoveryAgent
 from agents.discovery.codec import FetchedCodec
 from agents.discovery.port import Sources
 from agents.discovery.sources.actor_list import load_actors
-from agents.discovery.sources.apify_runs import ApifyRuns
+from agents.discovery.sources.apify_runs import ApifyRuns, question_fault
 from agents.discovery.sources.catalogue import Apify, Catalogue
 from agents.discovery.sources.feed_list import load_feeds
 from agents.discovery.sources.http import HttpReader
@@ -28,17 +28,18 @@ from agents.store.runs import RunStore
 from agents.store.shelf import ShelfStore
 from bot.guards import (
     APIFY,
-    APIFY_ACCOUNT,
+    APIFY_QUESTIONS,
     CACHE_FILE,
     SUPABASE,
     GuardedAccount,
     GuardedReader,
     GuardedTier,
     Guards,
-    account_policy,
     apify_policy,
+    asking,
     credit_watched,
     feed_policy,
+    questions_policy,
     source_fault,
     tier_fault,
     tier_policy,
@@ -103,15 +104,18 @@ def _check_sources(settings: Settings, sources: Sources) -> None:
 @asynccontextmanager
 async def build_cache(settings: Settings, guards: Guards) -> AsyncIterator[Cache]:
     """The cache: memory, and behind it Supabase when it is configured, else a file."""
+    clock, policy = guards.clock, tier_policy(settings)
     async with AsyncExitStack() as stack:
         second: Tier | None = None
         if (shared := _supabase(settings)) is not None:
             await stack.enter_async_context(shared)
-            second = GuardedTier(shared, guards.make(SUPABASE, tier_policy(settings), tier_fault))
+            guard = guards.make(SUPABASE, policy, tier_fault)
+            second = GuardedTier(shared, guard, clock.monotonic, shared.prepare)
         elif (file := settings.cache_file) is not None:
             own = await stack.enter_async_context(SqliteTier(file))
-            second = GuardedTier(own, guards.make(CACHE_FILE, tier_policy(settings), tier_fault))
-        yield await stack.enter_async_context(Cache(guards.clock, second))
+            guard = guards.make(CACHE_FILE, policy, tier_fault)
+            second = GuardedTier(own, guard, clock.monotonic)
+        yield await stack.enter_async_context(Cache(clock, second))
 
 
 def _supabase(settings: Settings) -> SupabaseTier | None:
@@ -146,11 +150,11 @@ async def build_catalogue(
         apify = None
         if settings.apify_api_token is not None:
             token = settings.apify_api_token.get_secret_value()
-            runs = ApifyRuns(token, settings.apify_api_base_url)
+            questions = guards.make(APIFY_QUESTIONS, questions_policy(settings), question_fault)
+            runs = ApifyRuns(token, settings.apify_api_base_url, ask=asking(questions))
             stack.push_async_callback(runs.close)
             guard = guards.make(APIFY, apify_policy(settings), source_fault)
-            questions = guards.make(APIFY_ACCOUNT, account_policy(settings), source_fault)
-            account = GuardedAccount(runs, guard, questions)
+            account = GuardedAccount(runs, guard)
             await stack.enter_async_context(credit_watched(account, guard.breaker, guards.clock))
             apify = Apify(actors=actors, account=account, run_usd=settings.apify_run_usd)
         work = await stack.enter_async_context(SingleFlight[Refreshed]())

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from cache.port import Stored, TierFailed, ValueRefused
-from cache.supabase import TABLE, SupabaseTier
+from cache.supabase import RETRY_AFTER_S, TABLE, SupabaseTier
 from tests.fakes.clock import NOON
 from tests.fakes.fault_proxy import FaultProxy
 from tests.fakes.supabase import Request, Supabase
@@ -392,7 +392,8 @@ async def test_not_now(status: int, wait: str | None, call: Call, supabase: Supa
     async with tier_of(supabase) as tier:
         failed = await failure(call, tier)
     assert str(failed) == f"Supabase answers {status}"
-    assert (failed.transient, failed.retry_after_s) == (True, 7.0 if wait else None)
+    unsaid = RETRY_AFTER_S if status == 429 else None
+    assert (failed.transient, failed.retry_after_s) == (True, 7.0 if wait else unsaid)
     assert len(supabase.requests) == 1
 
 

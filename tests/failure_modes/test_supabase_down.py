@@ -1,6 +1,7 @@
 """Supabase is down: memory alone is the cache, no scout is worse, and what it missed it gets."""
 
 import asyncio
+import logging
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ async def rows(supabase: Supabase) -> int:
     return int(row["n"])
 
 
-@pytest.mark.parametrize("status", [503, 500, 401])
+@pytest.mark.parametrize("status", [503, 500])
 async def test_scouts_go_on_and_nothing_is_lost(
     tmp_path: Path, server: FeedServer, supabase: Supabase, status: int
 ) -> None:
@@ -62,6 +63,30 @@ async def test_scouts_go_on_and_nothing_is_lost(
             clock.advance(30)
             await core.cache.writes.written(within_s=0.05)
         assert await rows(supabase) == stored + SCOUTS
+
+
+async def test_a_refused_key_is_said_once(
+    tmp_path: Path, server: FeedServer, supabase: Supabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line when it begins and one when it is over, without the key; scouts go on."""
+    caplog.set_level(logging.INFO)
+    server.route("/one").json({"jobs": JOBS})
+    settings = {
+        "supabase_url": supabase.url,
+        "supabase_service_role_key": SecretStr(supabase.service_role_key),
+    }
+    async with product(tmp_path, [feed(server, "one")], HeldClock(), **settings) as core:
+        await scout(core)
+        supabase.answers(401)
+        for number in range(3):
+            assert titles(await scout(core, skills=(f"skill {number}",)))
+        supabase.heal()
+        assert titles(await scout(core, skills=("one more",)))
+    said = [r.getMessage() for r in caplog.records if r.name == "bot.guards"]
+    assert said == [
+        "supabase: Supabase answers 401; memory alone is the cache",
+        "supabase answers again",
+    ]
 
 
 async def test_what_is_to_be_forgotten_survives_a_restart(

@@ -15,6 +15,7 @@ from agents.discovery.port import Need
 from agents.domain.kind import Kind
 from agents.domain.run import ScoutRequest
 from bot.bootstrap import Core, Fakes, build_core
+from resilience.breaker import CLOSED, Mode
 from tests.conftest import local_settings
 from tests.fakes.apify import TOKEN, FakeApify, Fault
 from tests.fakes.saga_clock import HeldClock, settle
@@ -397,6 +398,64 @@ async def test_starts_within_a_minute_are_bounded(tmp_path: Path, apify: FakeApi
             await apify.until(lambda started=started: apify.starts == started)  # type: ignore[misc]
         assert await asyncio.gather(*waiting) == [0, 0, 0]
     assert apify.starts == 13
+
+
+# --- what a paid run is worth -----------------------------------------------------------------
+
+
+async def test_questions_are_asked_again_and_the_run_is_not_lost(
+    tmp_path: Path, apify: FakeApify
+) -> None:
+    """An error on the way to its status, one on the way to its results: one start, one result."""
+    actor = apify.actor(INDEED)
+    actor.items = ITEMS
+    actor.faults["run"] = Fault(status=502, html="<h1>bad gateway</h1>", times=1)
+    actor.faults["items"] = Fault(status=429, type="rate-limit-exceeded", times=1)
+    async with product(tmp_path, apify, apify_actors_file=one_actor(tmp_path)) as core:
+        result = await scout(core, kinds=(Kind.JOB,))
+    assert titles(result) == ["Florist", "Python Developer"]
+    assert (apify.starts, apify.aborts) == (1, 0)
+
+
+@pytest.mark.parametrize("operation", ["run", "items"])
+@pytest.mark.parametrize("status", [429, 503])
+async def test_no_error_after_the_start_is_a_reason_for_another(
+    tmp_path: Path, apify: FakeApify, operation: str, status: int
+) -> None:
+    """Also with a breaker that lets everything through: a run is paid for once."""
+    apify.actor(INDEED).faults[operation] = Fault(status=status, type="rate-limit-exceeded")
+    async with product(tmp_path, apify, apify_actors_file=one_actor(tmp_path)) as core:
+        core.guards.by_name["apify"].breaker.force(Mode.FORCED_CLOSED)
+        result = await scout(core, kinds=(Kind.JOB,))
+    assert result.status == "failed"
+    assert apify.starts == 1
+
+
+async def test_the_accounts_own_limit_is_no_failure_of_apify(
+    tmp_path: Path, apify: FakeApify
+) -> None:
+    """Too many runs at once: said so, not tried again, and nobody else is refused for it."""
+    busy = Fault(status=402, type="concurrent-runs-limit-exceeded")
+    apify.actor(INDEED).faults["start"] = busy
+    async with product(tmp_path, apify, apify_actors_file=one_actor(tmp_path)) as core:
+        for number in range(7):
+            await scout(core, kinds=(Kind.JOB,), skills=(f"skill{number}",))
+        assert core.guards.by_name["apify"].breaker.state is CLOSED
+    assert len(apify.seen("start")) == 7
+
+
+async def test_a_part_does_not_replace_the_whole(tmp_path: Path, apify: FakeApify) -> None:
+    """A run that ended badly with less than the last one found is a failure: the last one's
+    postings stay, with their age."""
+    clock, actor = HeldClock(), apify.actor(INDEED)
+    actor.items = ITEMS
+    async with product(tmp_path, apify, clock, apify_actors_file=one_actor(tmp_path)) as core:
+        await scout(core, kinds=(Kind.JOB,))
+        clock.advance(3600)
+        actor.items, actor.ends = ITEMS[:1], "FAILED"
+        result = await scout(core, kinds=(Kind.JOB,))
+    assert titles(result) == ["Florist", "Python Developer"]
+    assert {match.provenance.age_s for match in result.matches} == {3600}
 
 
 # --- real items -------------------------------------------------------------------------------

@@ -163,7 +163,7 @@ async def test_a_bad_end_with_items_is_a_part(apify: FakeApify, runs: ApifyRuns,
     actor = apify.actor(ACTOR)
     actor.items, actor.ends = rows(2), ends
     result = await runs.run(ACTOR, {}, LIMITS)
-    assert (list(result.items), result.truncated) == (rows(2), True)
+    assert (list(result.items), result.ended_badly) == (rows(2), True)
     assert apify.aborts == 0
 
 

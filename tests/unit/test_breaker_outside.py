@@ -280,7 +280,7 @@ async def test_a_classifier_that_breaks_hurts_nobody(caplog: pytest.LogCaptureFi
         await desk.breaker.call_async(_number, "x")
     assert desk.breaker.state is OPEN
     assert desk.refused_for_s() == 30
-    assert "source: the classifier broke on ValueError" in caplog.text
+    assert "the classifier broke on ValueError" in caplog.text
 
 
 async def test_twenty_calls_at_once_are_one_probe() -> None:

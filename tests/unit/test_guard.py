@@ -14,6 +14,7 @@ from resilience.deadline import deadline
 from resilience.errors import (
     BulkheadFull,
     CircuitOpen,
+    DeadlineCut,
     DeadlinePassed,
     RateLimited,
     Refused,
@@ -635,7 +636,7 @@ async def test_time_that_is_over_before_the_queue_is_no_time_to_wait_in_it() -> 
 
 
 @pytest.mark.parametrize(
-    ("left_s", "failures", "kind"), [(14.5, 0, DeadlinePassed), (15.5, 1, TimeoutError)]
+    ("left_s", "failures", "kind"), [(14.5, 0, DeadlineCut), (15.5, 1, TimeoutError)]
 )
 @in_virtual_time
 async def test_an_attempt_with_less_than_half_its_time_says_nothing_of_the_dependency(
@@ -658,7 +659,7 @@ async def test_a_probe_that_a_hurried_caller_cut_gives_its_place_to_the_next() -
     await trip(guarded)
     await asyncio.sleep(15)
     with deadline(1, LoopClock().monotonic):
-        assert isinstance(await outcome(guarded, Dependency(takes_s=100)), DeadlinePassed)
+        assert isinstance(await outcome(guarded, Dependency(takes_s=100)), DeadlineCut)
     assert guarded.breaker.state is HALF_OPEN
     assert await outcome(guarded) == "answer"
     assert guarded.breaker.state is CLOSED
@@ -777,7 +778,7 @@ async def test_a_fallback_has_the_callers_time_not_what_the_call_left() -> None:
     assert await call() == "answer"
     assert now() == 14
     with deadline(12, LoopClock().monotonic):
-        assert isinstance(await call(), DeadlinePassed)
+        assert isinstance(await call(), DeadlineCut)
     assert now() == 26
 
 
@@ -801,7 +802,7 @@ async def test_an_inner_guard_has_the_time_that_is_left_of_the_outers() -> None:
     """However long its own deadline is."""
     inner, outer = guard(deadline_s=1000, attempt_timeout_s=20), guard(deadline_s=3)
     error = await failing_call(outer, lambda: inner.call(Dependency(takes_s=100).ask))
-    assert isinstance(error, DeadlinePassed)
+    assert isinstance(error, DeadlineCut)
     assert now() == 3
     assert inner.breaker.failures_in_a_row == outer.breaker.failures_in_a_row == 0
 
@@ -926,3 +927,30 @@ def test_nonsense_is_refused_by_name(name: str, wrong: float) -> None:
     """A policy that means nothing is refused when it is made, and the message names the field."""
     with pytest.raises(ValueError, match=name):
         GuardPolicy(**{name: wrong})  # type: ignore[arg-type]
+
+
+# --- what takes its time ---------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_what_needs_more_time_than_is_left_is_not_begun() -> None:
+    """Neither at once nor after the wait for a place, also when nothing fails."""
+    guarded = guard(deadline_s=10, attempt_timeout_s=9, bulkhead=ONE_PLACE)
+    busy, late = Dependency(takes_s=6), Dependency(takes_s=1)
+    first = asyncio.create_task(guarded.call(busy.ask))
+    await asyncio.sleep(0)
+    error = await failing_call(guarded, late.ask, least_s=5)
+    assert isinstance(error, DeadlinePassed)
+    assert str(error) == "api: the wait left too little time"
+    with deadline(4, LoopClock().monotonic):
+        error = await failing_call(guarded, late.ask, least_s=5)
+    assert str(error) == "api: too little time is left"
+    await first
+    assert (late.asked, guarded.bulkhead.in_flight) == (0, 0)
+    assert (await guarded.call(late.ask, least_s=5)).value == "answer"
+
+
+def test_a_probe_can_always_report() -> None:
+    """Its place is not given up before its time for an answer is over."""
+    with pytest.raises(ValueError, match="probe_timeout_s: 60"):
+        GuardPolicy(attempt_timeout_s=60.0)

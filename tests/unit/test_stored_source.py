@@ -94,6 +94,42 @@ async def room() -> AsyncIterator[Room]:
 DOWN = SourceFailed("a-feed: it answered 500")
 
 
+# --- the clock, and other processes -----------------------------------------------------------
+
+
+async def test_a_clock_that_was_ahead_freezes_no_source(room: Room) -> None:
+    """A reading from the future is not believed: the source is read again at once."""
+    fetcher = FakeFetcher([found(A), found(A, B)])
+    room.clock.advance(30 * 24 * HOUR)
+    await room.source(fetcher).read()
+    room.clock, room.readings = FixedClock(), memory_readings(FixedClock())
+    source = room.source(fetcher)
+    assert await source.due_in_s() == 0
+    assert len((await source.read()).opportunities) == 2
+    assert (await room.state()).fetched_at == NOON
+    assert 0 < await source.due_in_s() <= HOUR
+
+
+async def test_what_another_process_read_in_part_does_not_replace_the_whole(room: Room) -> None:
+    """It is compared with what the cache has, also by one whose own store is empty."""
+    whole, part = FakeFetcher([found(A, B)]), FakeFetcher([found(A, partial=True)])
+    await room.source(whole).read()
+    room.clock.advance(HOUR)
+    room.shelf = MemoryShelf()
+    reading = await room.source(part).read()
+    assert [o.id for o in reading.opportunities] == ["a", "b"]
+    assert reading.from_cache
+
+
+async def test_a_shorter_period_holds_at_once(room: Room) -> None:
+    """What was current for six hours is not, once the operator wants it every hour."""
+    fetcher = FakeFetcher([found(A), found(A, B)], period_s=6 * HOUR)
+    await room.source(fetcher).read()
+    room.clock.advance(2 * HOUR)
+    fetcher.period_s = HOUR
+    assert len((await room.source(fetcher).read()).opportunities) == 2
+
+
 # --- reading ----------------------------------------------------------------------------------
 
 
@@ -456,6 +492,14 @@ async def alarm(room: Room) -> Alarm:
     clock = Alarm()
     room.clock, room.readings = clock, memory_readings(clock)
     return clock
+
+
+async def test_an_empty_feed_of_a_short_period_is_read_on_it(room: Room, alarm: Alarm) -> None:
+    """No oftener, and no seldomer, than one that has something."""
+    empty = FakeFetcher([Fetched(opportunities=())], label="empty", period_s=60)
+    async with FeedRefresher([room.source(empty)], FakePrunes(), alarm):
+        await alarm.run_for(600 - 1)
+    assert empty.fetches == 10
 
 
 async def test_each_feed_is_read_on_its_own_period(room: Room, alarm: Alarm) -> None:

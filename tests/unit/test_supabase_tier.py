@@ -12,7 +12,7 @@ import pytest
 import respx
 
 from cache.port import Stored, TierFailed, ValueRefused
-from cache.supabase import RETRY_AFTER_MAX_S, UNPACKED_BYTES_MAX, SupabaseTier
+from cache.supabase import RETRY_AFTER_MAX_S, RETRY_AFTER_S, UNPACKED_BYTES_MAX, SupabaseTier
 from tests.fakes.clock import NOON
 
 URL = "https://project.supabase.test"
@@ -146,19 +146,19 @@ async def test_an_error_without_a_code_refuses_nothing(body: str, tier: Supabase
         ("0", 0.0),
         ("7", 7.0),
         ("86400", RETRY_AFTER_MAX_S),
-        ("9" * 400, None),
-        ("-1", None),
-        ("1.5", None),
-        ("", None),
-        ("nan", None),
-        ("Mon, 01 Jun 2026 12:00:00 GMT", None),
+        ("9" * 400, RETRY_AFTER_S),
+        ("-1", RETRY_AFTER_S),
+        ("1.5", RETRY_AFTER_S),
+        ("", RETRY_AFTER_S),
+        ("nan", RETRY_AFTER_S),
+        ("Mon, 01 Jun 2026 12:00:00 GMT", RETRY_AFTER_S),
     ],
 )
 @respx.mock
 async def test_the_wait_it_asks_for_is_bounded(
-    header: str, wait_s: float | None, tier: SupabaseTier
+    header: str, wait_s: float, tier: SupabaseTier
 ) -> None:
-    """Whole seconds, an hour at most; anything else is as if it were not said."""
+    """Whole seconds, an hour at most; anything else is as if it were not said: a minute."""
     respx.get(TABLE).respond(429, headers={"Retry-After": header})
     assert (await failure(tier)).retry_after_s == wait_s
 

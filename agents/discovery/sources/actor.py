@@ -70,7 +70,11 @@ class ActorFetcher:
         if read.unreadable and not read.found:
             none = f"{self.label}: none of its {len(result.items)} items can be read"
             raise SourceFailed(none)
-        cut = f"{self.label}: this is a part of what it found" if result.truncated else None
+        cut = result.truncated or result.ended_badly
         return Fetched(
-            opportunities=read.found, unreadable=read.unreadable, unread=read.unread, notice=cut
+            opportunities=read.found,
+            unreadable=read.unreadable,
+            unread=read.unread,
+            notice=f"{self.label}: this is a part of what it found" if cut else None,
+            partial=result.ended_badly,
         )

@@ -12,14 +12,15 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from agents.discovery.port import SourceFailed
 from agents.discovery.spending import charge
@@ -28,9 +29,11 @@ from resilience.fault import BROKEN, CALLERS, EXHAUSTED, TRANSIENT, Fault, Fault
 
 if TYPE_CHECKING:
     from apify_client import ApifyClientAsync
-    from apify_client._models import Run  # has no public name
+    from apify_client._models import AccountLimits, Run  # have no public names
     from apify_client.errors import ApifyApiError
     from apify_client.http_clients import HttpResponse
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +71,16 @@ class Refusal(StrEnum):
 _FAULTS = {
     Refusal.RATE_LIMITED: Fault(kind=FaultKind.THROTTLED),  # the SDK does not tell for how long
     Refusal.OUT_OF_CREDIT: EXHAUSTED,
-    Refusal.BUSY: TRANSIENT,
     Refusal.TIMED_OUT: BROKEN,
     Refusal.UNAVAILABLE: BROKEN,  # a run may have been started: not once more
 }
+
+
+def question_fault(error: Exception) -> Fault:
+    """What a failed question says of Apify: asking again is free of charge and changes nothing."""
+    reason = error.reason if isinstance(error, ApifyRefused) else None
+    again = reason in (None, Refusal.RATE_LIMITED, Refusal.UNAVAILABLE)
+    return TRANSIENT if again else CALLERS
 
 
 class ApifyRefused(SourceFailed):
@@ -82,6 +91,18 @@ class ApifyRefused(SourceFailed):
         super().__init__(f"{subject}: {words}", fault=_FAULTS.get(reason, CALLERS))
         self.reason = reason
         self.cost_usd = cost_usd
+
+
+class Asks(Protocol):
+    """How questions are asked: whatever of tries and time limits stands between."""
+
+    async def __call__(self, question: Callable[[], Awaitable[T]]) -> T:
+        """The answer to the question."""
+        ...
+
+
+async def _plainly(question: Callable[[], Awaitable[T]]) -> T:
+    return await question()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +124,13 @@ class RunLimits:
 class ActorResult:
     """What a run found, as the actor wrote it: mostly objects, but that is for the caller to see.
 
-    `truncated`: it is not all, because there was more than the limits allow, or because the run
-    was ended by Apify, by its own limits or by an error, before it was done."""
+    `truncated`: there was more than the limits allow. `ended_badly`: the run was ended by Apify, by
+    its own limits or by an error, before it was done."""
 
     items: tuple[object, ...]
     cost_usd: float
     truncated: bool
+    ended_badly: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,9 +157,17 @@ class _Page:
 
 
 class ApifyRuns:
-    """One account's actors. `base_url` is without /v2; None is Apify itself."""
+    """One account's actors. `base_url` is without /v2; None is Apify itself. Questions (how a run
+    goes, what it found, the account) are asked by `ask`; a start is not: it costs money."""
 
-    def __init__(self, token: str, base_url: str | None, *, grace_s: float = GRACE_S) -> None:
+    def __init__(
+        self,
+        token: str,
+        base_url: str | None,
+        *,
+        ask: Asks = _plainly,
+        grace_s: float = GRACE_S,
+    ) -> None:
         # The transport quotes a header value that it can't send, and with it the token.
         if not token.isascii() or not token.isprintable() or " " in token or not token:
             raise InvalidValue(
@@ -145,6 +175,7 @@ class ApifyRuns:
             )
         self._token = token
         self._base_url = base_url
+        self._ask = ask
         self._grace_s = grace_s
         self._loaded: _Sdk | None = None
         self._loading = asyncio.Lock()
@@ -162,19 +193,26 @@ class ApifyRuns:
         start = asyncio.create_task(self._start(sdk, actor, run_input, limits))
         try:
             async with asyncio.timeout(limits.timeout_s + self._grace_s):
-                ended = await self._end(sdk, actor, await asyncio.shield(start))
+                run = await asyncio.shield(start)
+                with _started():
+                    ended = await self._end(sdk, actor, run)
         except TimeoutError:
             raise _late(actor, limits, await self._stop(sdk, start)) from None
         except BaseException:  # whatever it is: nobody waits for the run any more
             await self._stop(sdk, start)
             raise
-        return await self._result(sdk, actor, ended, limits)
+        with _started():
+            return await self._result(sdk, actor, ended, limits)
 
     async def credit(self) -> Credit:
         """How much of the month's credit is used; raises ApifyRefused."""
         sdk = await self._sdk()
-        with self._translated(sdk, "apify"):
-            account = await sdk.client.user().limits(timeout=_REQUEST)
+
+        async def limits() -> "AccountLimits":
+            with self._translated(sdk, "apify"):
+                return await sdk.client.user().limits(timeout=_REQUEST)
+
+        account = await self._ask(limits)
         return Credit(
             used_usd=account.current.monthly_usage_usd,
             limit_usd=account.limits.max_monthly_usage_usd,
@@ -212,9 +250,13 @@ class ApifyRuns:
     async def _end(self, sdk: _Sdk, actor: str, run: "Run") -> "Run":
         """Ask about the run until it has ended; the deadline is the caller's."""
         asked = sdk.client.run(run.id)
-        while run.status not in _ENDED:
+
+        async def status() -> "Run | None":
             with self._translated(sdk, f"apify {actor}"):
-                answer = await asked.wait_for_finish(wait_duration=_WAIT, timeout=_WAIT + _REQUEST)
+                return await asked.wait_for_finish(wait_duration=_WAIT, timeout=_WAIT + _REQUEST)
+
+        while run.status not in _ENDED:
+            answer = await self._ask(status)
             if answer is None:
                 raise ApifyRefused(f"apify {actor}", Refusal.UNAVAILABLE, "the run is gone")
             run = answer
@@ -256,7 +298,9 @@ class ApifyRuns:
         if not items and not succeeded:
             words = self._bad_end(ended)
             raise ApifyRefused(f"apify {actor}", Refusal.ACTOR_FAILED, words, cost_usd)
-        return ActorResult(items=tuple(items), cost_usd=cost_usd, truncated=more or not succeeded)
+        return ActorResult(
+            items=tuple(items), cost_usd=cost_usd, truncated=more, ended_badly=not succeeded
+        )
 
     async def _items(
         self, sdk: _Sdk, actor: str, run: "Run", items_max: int
@@ -269,8 +313,8 @@ class ApifyRuns:
         offset, room, left_out = 0, BYTES_MAX, False
         while offset < items_max:
             limit = min(PAGE_ITEMS, items_max - offset)
-            with self._translated(sdk, f"apify {actor}"):
-                page = await _read_page(sdk, run.default_dataset_id, offset, limit, room)
+            read = partial(_read_page, sdk, run.default_dataset_id, offset, limit, room)
+            page = await self._ask(partial(self._page, sdk, actor, read))
             items += page.items
             offset += limit
             room -= page.size_bytes
@@ -280,6 +324,10 @@ class ApifyRuns:
             if len(page.items) < limit and offset >= page.total:
                 return items, left_out
         return items, left_out or page.total > items_max
+
+    async def _page(self, sdk: _Sdk, actor: str, read: Callable[[], Awaitable[_Page]]) -> _Page:
+        with self._translated(sdk, f"apify {actor}"):
+            return await read()
 
     @contextmanager
     def _translated(self, sdk: _Sdk, subject: str) -> Iterator[None]:
@@ -317,6 +365,17 @@ class ApifyRuns:
             return ""
         line = " ".join(text.replace(self._token, "...").split())
         return line if len(line) <= MESSAGE_CHARS_MAX else line[: MESSAGE_CHARS_MAX - 1] + "…"
+
+
+@contextmanager
+def _started() -> Iterator[None]:
+    """What goes wrong when a run has been started is no reason to start another."""
+    try:
+        yield
+    except ApifyRefused as refused:
+        if refused.fault.kind in (FaultKind.TRANSIENT, FaultKind.THROTTLED):
+            refused.fault = BROKEN
+        raise
 
 
 def _load(token: str, base_url: str | None) -> _Sdk:

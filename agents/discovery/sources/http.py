@@ -84,7 +84,7 @@ class HttpReader:
             raise SourceFailed(f"{label}: can't connect ({reason})", fault=TRANSIENT) from None
         except (aiohttp.ClientError, ValueError) as error:
             words = f"{label}: no usable answer ({type(error).__name__})"
-            fault = TRANSIENT if isinstance(error, aiohttp.ClientOSError) else BROKEN
+            fault = TRANSIENT if isinstance(error, aiohttp.ClientConnectionError) else BROKEN
             raise SourceFailed(words, fault=fault) from None
 
     async def _read(self, label: str, request: JsonRequest, known: Validators) -> JsonAnswer | None:
@@ -135,9 +135,9 @@ def _version(response: aiohttp.ClientResponse, header: str) -> str | None:
 
 
 def _status(response: aiohttp.ClientResponse) -> str:
-    wait = response.headers.get("Retry-After", "")
-    if response.status == 429 and wait.isdecimal():
-        return f"429: too many requests, wait {wait} s"
+    wait_s = _retry_after_s(response)
+    if response.status == 429 and wait_s is not None:
+        return f"429: too many requests, wait {wait_s:.0f} s"
     reason = response.reason or ""
     return f"{response.status} {reason[:60] if reason.isascii() else ''}".strip()
 
