@@ -18,7 +18,12 @@ log = logging.getLogger(__name__)
 
 
 class NotOverwrittenYet(Exception):  # noqa: N818 - names the situation
-    """Everything is deleted, but something still holds its bytes for a while."""
+    """Everything is deleted here, but the database's log still holds its bytes for a while, or the
+    shared cache (`in_cache`) copies of the drafts."""
+
+    def __init__(self, problem: str, *, in_cache: bool) -> None:
+        super().__init__(problem)
+        self.in_cache = in_cache
 
 
 class Sleeps(Protocol):
@@ -43,15 +48,15 @@ class Forgetting:
         Raises NotOverwrittenYet when the database's log is in use, or the shared cache does not
         answer: it is told as soon as it does. Raises StoreError when nothing was deleted.
         """
-        problem = ""
+        problem = None
         try:
             await self._people.forget(user_id)
         except NotOverwritten as error:
-            problem = str(error)
+            problem = error
         if not await self._tell(user_id):
-            problem = "the cache's second tier does not answer"
-        if problem:
-            raise NotOverwrittenYet(problem)
+            raise NotOverwrittenYet("the cache's second tier does not answer", in_cache=True)
+        if problem is not None:
+            raise NotOverwrittenYet(str(problem), in_cache=False) from problem
 
     async def keep_telling(self) -> None:
         """Tell the cache whom it was not told, now and every ten minutes, until cancelled."""

@@ -1,8 +1,8 @@
 """What to know of how a scout was made: what is missing, old, sampled or ranked without AI."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from agents.discovery.agent import SAMPLE, Discovery, SourceReport
+from agents.discovery.agent import SAMPLE, Discovery, SourceReport, failures
 from agents.matching.agent import Matching
 
 WITHOUT_AI = "Ranked and drafted without AI: no language model is configured."
@@ -21,7 +21,7 @@ def discovery_notices(discovery: Discovery, *, sample_stands_in: bool) -> Iterat
     failed = [report for report in asked if report.error]
     if failed:
         yield f"{len(asked) - len(failed)} of {len(asked)} sources answered."
-    yield from _reasons(failed)
+    yield from failures(failed)
     yield from (report.notice for report in asked if report.notice)
     yield from filter(None, map(_unreadable, asked))
 
@@ -32,16 +32,6 @@ def matching_notices(matching: Matching) -> Iterator[str]:
         for word in matching.unheard:
             yield f"No posting that fits says “{word}”; ranked by the rest."
         yield WITHOUT_AI
-
-
-def _reasons(failed: Iterable[SourceReport]) -> Iterator[str]:
-    """Why sources failed, those with the same reason in one line."""
-    names: dict[str, list[str]] = {}
-    for report in failed:
-        reason = (report.error or "").removeprefix(f"{report.source}: ")
-        names.setdefault(reason, []).append(report.source)
-    for reason, sources in names.items():
-        yield f"{reason}: {', '.join(sources)}" if len(sources) > 1 else f"{sources[0]}: {reason}"
 
 
 def _unreadable(report: SourceReport) -> str | None:

@@ -7,7 +7,6 @@ limits chat by chat, and a breaker could only lose what people are owed (docs/de
 
 import asyncio
 import logging
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
@@ -78,7 +77,11 @@ class Guards:
 
 def _log_change(change: BreakerChanged) -> None:
     if change.new is OPEN:
-        again = "" if change.open_s is None else f", asked again in {change.open_s:.0f} s"
+        again = (
+            ""
+            if change.open_s is None
+            else f"; asked again in {change.open_s:.0f} s at the earliest"
+        )
         log.warning("%s is left alone: %s%s", change.name, change.reason, again)
     elif change.new is CLOSED:
         log.info("%s is asked again: %s", change.name, change.reason)
@@ -134,7 +137,7 @@ def questions_policy(settings: Settings) -> GuardPolicy:
 
 
 def tier_policy(settings: Settings) -> GuardPolicy:
-    """The second tier is never waited for by people; what is written waits by itself."""
+    """The second tier is not waited for: a read has a moment, what is written waits by itself."""
     return GuardPolicy(
         deadline_s=30.0,
         attempt_timeout_s=_TIER_WRITE_S,
@@ -211,7 +214,7 @@ class GuardedAccount:
     ) -> ActorResult:
         """Run `actor` and return what it found; raises SourceFailed."""
         run = partial(self._account.run, actor, run_input, limits)
-        with _as_source_failed(f"apify {actor}"):
+        with _as_source_failed(f"apify:{actor}"):
             return (await self._runs.call(run, least_s=limits.timeout_s)).value
 
     async def credit(self) -> Credit:
@@ -226,10 +229,8 @@ def _as_source_failed(subject: str) -> Iterator[None]:
     try:
         yield
     except Refused as refused:
-        wait_s = refused.retry_after_s
-        again = f", asked again in {math.ceil(wait_s)} s" if wait_s else ""
-        words = f"{subject}: not asked now ({refused.problem}{again})"
-        raise SourceFailed(words, wait_s or 0.0, fault=CALLERS) from refused
+        words = f"{subject}: not asked now ({refused.problem})"
+        raise SourceFailed(words, refused.retry_after_s or 0.0, fault=CALLERS) from refused
     except TimeoutError:
         raise SourceFailed(f"{subject}: no answer in time", fault=TRANSIENT) from None
 
@@ -305,7 +306,8 @@ class GuardedTier:
         """What is stored under the key."""
         if self._prepare is not None:
             await self._prepare()
-        with deadline(SECOND_TIER_READ_S, self._monotonic):
+        # Not the caller's deadline: others wait for the same answer.
+        with no_deadline(), deadline(SECOND_TIER_READ_S, self._monotonic):
             return await self._call(partial(self._tier.get, key), Priority.INTERACTIVE)
 
     async def put(self, entries: Mapping[str, Stored]) -> None:

@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 SWEEP_EVERY_S = 3600.0
 SECOND_WITHIN_S = 5.0
-"""How long a caller waits for the second tier; then memory is all there is."""
-FORGOTTEN_WITHIN_S = 5.0
+"""The longest that a caller waits for any second tier; a guard round it gives up much sooner."""
+FORGOTTEN_WITHIN_S = 2.0
 _SLACK = timedelta(minutes=5)
 """How far the clocks of two processes may be apart."""
 _LONGEST_S = 100 * 365 * 24 * 3600.0
@@ -235,17 +235,21 @@ class TieredCache(Generic[T]):
             return hit
         if fresh_s is not None:
             _refuse_unless_above_zero("fresh_s", fresh_s)
+        forgets = self._cache.forgets
         old = await self.peek(key)
+        if self._cache.forgets != forgets:
+            old = None  # it may be what is to be forgotten
         if old is not None and not old.stale:
             return old
-        work = partial(self._load, key, load, old, tag, fresh_s or self._kind.fresh_s)
+        load_s = fresh_s or self._kind.fresh_s
+        work = partial(self._load, key, load, old, tag, load_s, forgets=forgets)
         patience_s = None if old is None else self._kind.patience_s
         try:
             fresh: Cached[T] = await self._cache.flights.join(
                 f"load {self._key(key)}", work, patience_s=patience_s
             )
         except Exception as error:
-            kept = self._instead(key, old, error)
+            kept = self._instead(key, old if self._cache.forgets == forgets else None, error)
             if kept is None:
                 raise
             return kept
@@ -285,10 +289,12 @@ class TieredCache(Generic[T]):
         return held
 
     async def _find(self, second: Tier, key: str) -> Held | None:
-        forgetting = self._cache.forgetting
+        forgetting, writes = self._cache.forgetting, self._cache.writes
         try:
-            async with asyncio.timeout(SECOND_WITHIN_S):
-                stored = await second.get(self._key(key))
+            stored = None if writes is None else writes.get(self._key(key))
+            if stored is None:
+                async with asyncio.timeout(SECOND_WITHIN_S):
+                    stored = await second.get(self._key(key))
         except Exception:  # noqa: BLE001
             # Whatever a tier raises: then memory is all there is. Its guard says what is wrong.
             self._counts.second_errors += 1
@@ -317,9 +323,15 @@ class TieredCache(Generic[T]):
         return found
 
     async def _load(
-        self, key: str, load: Load[T], old: Cached[T] | None, tag: str | None, fresh_s: float
+        self,
+        key: str,
+        load: Load[T],
+        old: Cached[T] | None,
+        tag: str | None,
+        fresh_s: float,
+        *,
+        forgets: int,
     ) -> Cached[T]:
-        forgets = self._cache.forgets
         self._counts.loads += 1
         try:
             value = await load(old)
@@ -343,7 +355,12 @@ class TieredCache(Generic[T]):
         if held is not None and not held.is_current(now):
             until = now + timedelta(seconds=self._kind.error_pause_s)
             found = replace(held.found, stale=True, error=error)
-            paused = replace(held, found=found, unasked_until=min(until, held.kept_until))
+            paused = replace(
+                held,
+                found=found,
+                fresh_from=min(held.fresh_from, now),  # also when the clock went back
+                unasked_until=min(until, held.kept_until),
+            )
             self._memory.put((self._name, key), paused)
 
     def _instead(self, key: str, old: Cached[T] | None, error: Exception) -> Cached[T] | None:

@@ -1,6 +1,7 @@
 """The way to the second tier: callers never wait for it, and what it missed it gets later."""
 
 import asyncio
+import logging
 import random
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,11 +12,16 @@ from cache.port import Stored, Tier, ValueRefused
 
 BATCH_MAX = 50
 BATCH_BYTES_MAX = 1_000_000
+ALONE_MAX = 5
+"""How often a value may fail by itself, while others are written, before it is given up."""
 PAUSE_S = 1.0
 PAUSE_MAX_S = 30.0
 LAST_S = 2.0
 """How long a shutdown writes what is not written yet."""
 _DOUBLINGS_MAX = 10
+
+
+log = logging.getLogger(__name__)
 
 
 class Sleeps(Protocol):
@@ -53,6 +59,9 @@ class WriteBehind:
         self._waiting: OrderedDict[str, Stored] = OrderedDict()
         self._waiting_bytes = 0
         self._to_forget: dict[str, asyncio.Event] = {}  # by tag, in order; set when it is done
+        self._batch_max = BATCH_MAX
+        self._writes_done = 0
+        self._failed_alone: dict[str, tuple[int, int]] = {}  # how often, and `_writes_done` then
         self._something = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -81,16 +90,26 @@ class WriteBehind:
             async with asyncio.timeout(LAST_S):
                 while self._waiting or self._to_forget:
                     await self._write_some()
+        if self._waiting or self._to_forget:
+            lost, untold = len(self._waiting), len(self._to_forget)
+            log.warning("not written at the end: %d values, %d to be forgotten", lost, untold)
 
     def put(self, key: str, stored: Stored) -> None:
         """Write it when the tier takes it, unless a newer one comes before."""
         self._take(key)
+        if len(stored.data) > self._bytes_max:
+            self.overflowed += 1
+            return
         self._waiting[key] = stored
         self._waiting_bytes += len(stored.data)
         while len(self._waiting) > self._entries_max or self._waiting_bytes > self._bytes_max:
             self._take(next(iter(self._waiting)))
             self.overflowed += 1
         self._wake()
+
+    def get(self, key: str) -> Stored | None:
+        """What waits under the key: newer than what the tier has."""
+        return self._waiting.get(key)
 
     def forget(self, tag: str) -> None:
         """Have the tier forget the tag, after what is being written and before what comes."""
@@ -114,6 +133,7 @@ class WriteBehind:
             self._something.set()
 
     def _take(self, key: str) -> None:
+        self._failed_alone.pop(key, None)
         if (stored := self._waiting.pop(key, None)) is not None:
             self._waiting_bytes -= len(stored.data)
 
@@ -134,18 +154,34 @@ class WriteBehind:
                 self._idle.set()
 
     async def _write_some(self) -> None:
+        """Have the tier forget what it can, then write a batch; raises what stood in the way."""
+        failure = await self._forget_all()
+        if batch := self._next_batch():
+            try:
+                await self._tier.put(batch)
+            except ValueRefused:
+                await self._write_one_by_one(batch)
+            except Exception:
+                self._put_off(batch)
+                raise
+            else:
+                self._done(batch)
+        if failure is not None:
+            raise failure
+
+    async def _forget_all(self) -> Exception | None:
+        """Try every tag: one that fails keeps no other from being forgotten."""
+        failure = None
         for tag in list(self._to_forget):
-            await self._tier.forget(tag)
+            try:
+                await self._tier.forget(tag)
+            except ValueRefused as refused:  # nothing can be stored under it, either
+                log.warning("the second tier does not take a tag: %s", refused)
+            except Exception as error:  # noqa: BLE001 - raised when the others had their turn
+                failure = error
+                continue
             self._to_forget.pop(tag).set()
-        batch = self._next_batch()
-        if not batch:
-            return
-        try:
-            await self._tier.put(batch)
-        except ValueRefused:
-            await self._write_one_by_one(batch)
-        else:
-            self._done(batch)
+        return failure
 
     async def _write_one_by_one(self, batch: Mapping[str, Stored]) -> None:
         for key, stored in batch.items():
@@ -153,19 +189,43 @@ class WriteBehind:
                 await self._tier.put({key: stored})
             except ValueRefused:
                 self.refused += 1
+            except Exception:
+                self._put_off({key: stored})
+                raise
             self._done({key: stored})
 
     def _next_batch(self) -> dict[str, Stored]:
         batch: dict[str, Stored] = {}
         size = 0
         for key, stored in self._waiting.items():
+            if stored.tag in self._to_forget:
+                continue  # written before, it would be forgotten
             size += len(stored.data)
-            if batch and (len(batch) >= BATCH_MAX or size > BATCH_BYTES_MAX):
+            if batch and (len(batch) >= self._batch_max or size > BATCH_BYTES_MAX):
                 break
             batch[key] = stored
         return batch
 
+    def _put_off(self, batch: Mapping[str, Stored]) -> None:
+        """The others first, in smaller batches: one of these may be what fails. What fails alone
+        again and again, while others are written, is given up."""
+        self._batch_max = max(1, len(batch) // 2)
+        waits = [key for key, stored in batch.items() if self._waiting.get(key) is stored]
+        for key in waits:
+            self._waiting.move_to_end(key)
+        if len(batch) == 1 and waits:
+            (key,) = waits
+            failures, before = self._failed_alone.get(key, (0, -1))
+            if self._writes_done > before:
+                failures += 1
+            self._failed_alone[key] = (failures, self._writes_done)
+            if failures > ALONE_MAX:
+                self.refused += 1
+                self._take(key)
+
     def _done(self, written: Mapping[str, Stored]) -> None:
+        self._writes_done += 1
+        self._batch_max = min(BATCH_MAX, 2 * self._batch_max)
         for key, stored in written.items():
             if self._waiting.get(key) is stored:  # else a newer one came meanwhile
                 self._take(key)

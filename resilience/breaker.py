@@ -239,7 +239,7 @@ class Breaker:
         elif kind is FaultKind.THROTTLED and fault is not None:
             told = fault.retry_after_s
             wait_s = self._policy.throttled_s if told is None else told
-            self._open("throttled", min(wait_s, self._policy.throttled_max_s))
+            self._open("rate-limited", min(wait_s, self._policy.throttled_max_s))
         elif kind is FaultKind.EXHAUSTED:
             self._open("out of credit", math.inf)
 

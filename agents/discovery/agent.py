@@ -3,7 +3,7 @@ came, what could not be read and what failed."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from agents.discovery.duplicates import collapse
@@ -55,6 +55,18 @@ class AllSourcesFailed(Exception):  # noqa: N818 - names the event
     """No source gave anything because all of them failed; the message gives the reasons."""
 
 
+def failures(reports: Iterable[SourceReport]) -> Iterator[str]:
+    """Why sources failed, those with the same reason in one line."""
+    names: dict[str, dict[str, None]] = {}
+    for report in reports:
+        if report.error is not None:
+            reason = report.error.removeprefix(f"{report.source}: ")
+            names.setdefault(reason, {})[report.source] = None
+    for reason, sources in names.items():
+        first, *others = sources
+        yield f"{reason}: {', '.join(sources)}" if others else f"{first}: {reason}"
+
+
 Progress = Callable[[SourceReport], Awaitable[None]]
 
 
@@ -99,7 +111,7 @@ class DiscoveryAgent:
             sample = True
         reports = tuple(report for report, _ in answers)
         if reports and all(report.error for report in reports):
-            raise AllSourcesFailed("; ".join(str(report.error) for report in reports))
+            raise AllSourcesFailed("; ".join(failures(reports)))
         readings = [reading for _, reading in answers]
         found = [o for reading in readings for o in reading.opportunities]
         now, wanted = self._clock.now(), frozenset(need.kinds)

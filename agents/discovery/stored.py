@@ -131,7 +131,7 @@ class StoredSource:
         if self._since(state.fetched_at) < self._current_s(state):
             return await self._stored(state)
         if self._pause_left(state) > 0:
-            return await self._stored(state, _not_now(state))
+            return await self._stored(state, self._not_now(state))
         try:
             done = await self._join(state, self._fetcher.patience_s)
         except TimeoutError:
@@ -246,16 +246,16 @@ class StoredSource:
     async def _first(self, state: ShelfState | None) -> Reading:
         """Nothing is stored: wait as long as it takes, unless the source's terms say not yet."""
         if state is not None and state.error is not None and (left := self._pause_left(state)) > 0:
-            again = f"asked again in {math.ceil(left)} s at the earliest"
-            raise SourceFailed(f"{state.error}; {again}")
+            raise SourceFailed(_asked_again(state.error, left))
         done = await self._join(state)
         if done.state.fetched_at is None:
-            raise SourceFailed(done.state.error or f"{self.label}: nothing was read")
+            error = done.state.error or f"{self.label}: nothing was read"
+            raise SourceFailed(_asked_again(error, self._told_to_wait(done.state)))
         return await self._read_now(done)
 
     async def _read_now(self, fresh: Refreshed) -> Reading:
         if fresh.state.error is not None or fresh.cached:
-            return await self._stored(fresh.state, _not_now(fresh.state), fresh.notice)
+            return await self._stored(fresh.state, self._not_now(fresh.state), fresh.notice)
         return Reading(
             opportunities=await self._shelved(fresh.state),
             unreadable=fresh.state.unreadable,
@@ -284,6 +284,14 @@ class StoredSource:
         found = await self._shelf.current(self._fetcher.key)
         return found if at is None else await asyncio.to_thread(_confirmed, found, at)
 
+    def _not_now(self, state: ShelfState) -> str | None:
+        if state.error is None:
+            return None
+        error = _asked_again(
+            state.error.removeprefix(f"{state.source}: "), self._told_to_wait(state)
+        )
+        return f"it could not be read now ({error})"
+
     def _current_s(self, state: ShelfState) -> float:
         period_s = self._fetcher.period_s
         return period_s if state.found else min(period_s, NOTHING_S)
@@ -304,10 +312,8 @@ class StoredSource:
         return math.inf if seconds < -_CLOCKS_APART_S else max(0.0, seconds)
 
 
-def _not_now(state: ShelfState) -> str | None:
-    if state.error is None:
-        return None
-    return f"it could not be read now ({state.error.removeprefix(f'{state.source}: ')})"
+def _asked_again(error: str, in_s: float) -> str:
+    return f"{error}; asked again in {math.ceil(in_s)} s at the earliest" if in_s > 0 else error
 
 
 def _confirmed(found: Iterable[Opportunity], at: datetime) -> tuple[Opportunity, ...]:

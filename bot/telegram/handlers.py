@@ -260,7 +260,7 @@ class Commands:
             await self._desk.forgetting.forget(person.id)
         except NotOverwrittenYet as later:
             log.warning("what was deleted is not overwritten everywhere yet: %s", later)
-            await self._desk.say(chat_id, views.FORGOTTEN_BUT)
+            await self._desk.say(chat_id, views.forgotten_but(in_cache=later.in_cache))
             return
         await self._desk.say(chat_id, views.FORGOTTEN)
 

@@ -373,17 +373,25 @@ PRIVACY = "\n".join(
         "",
         "It stays in this program's database and is shown to nobody else. It is used to find and "
         "rank opportunities for you and to draft your applications, for nothing else. Where Apify "
-        "is a source, a search there is given your words, or up to three skills, and one place.",
+        "is a source, a search there is given your words, or up to three skills, and one place. "
+        "Where Supabase is the shared cache, it holds copies of your drafts for a week.",
         "",
         "/export sends you all of it. /forget deletes all of it at once, on disk too.",
     )
 )
 
-FORGOTTEN_BUT = (
-    "Everything about you is deleted, but the database or the cache was in use: what was deleted "
-    "is overwritten there a little later. /start begins anew."
-)
 FORGOTTEN = (
     "Done. Everything about you is deleted: profile, saved postings, scouts and drafts. "
     "/start begins anew."
 )
+
+
+def forgotten_but(*, in_cache: bool) -> str:
+    """Everything is deleted, but something is left for a while."""
+    left = "the database's log was in use: what was deleted is overwritten on disk a little later."
+    if in_cache:
+        left = (
+            "the shared cache does not answer: copies of your drafts there are deleted as soon as "
+            "it does."
+        )
+    return f"Everything about you is deleted here, but {left} /start begins anew."

@@ -46,7 +46,10 @@ async def test_nobody_asks_until_its_time_is_over(tmp_path: Path, apify: FakeApi
             result = await scout(core, kinds=(Kind.JOB,), skills=(f"skill{number}",))
             assert result.status == "failed"
         assert result.error is not None
-        assert "not asked now (throttled, asked again in 60 s)" in result.error.message
+        assert (
+            "not asked now (rate-limited); asked again in 60 s at the earliest"
+            in result.error.message
+        )
         assert len(apify.seen("start")) == 1
         apify.actor(INDEED).faults.clear()
         clock.advance(59)

@@ -32,7 +32,7 @@ async def test_a_hanging_tool_is_asked_five_times_then_left_alone(
             result = await scout(core)
             assert titles(result) == ["Florist", "Python Developer"]
         (notice,) = (n for n in result.notices if n.startswith("hangs: "))
-        assert "not asked now (5 failures in a row, asked again in" in notice
+        assert "not asked now (5 failures in a row); asked again in" in notice
         assert hangs.requests == FAILURES
         hangs.release()
         clock.advance(20)

@@ -15,7 +15,7 @@ from agents.domain.errors import InvalidValue
 from tests.fakes.apify import TOKEN, FakeApify, Fault
 
 ACTOR = "bebity/linkedin-jobs-scraper"
-SUBJECT = f"apify {ACTOR}: "
+SUBJECT = f"apify:{ACTOR}: "
 LIMITS = RunLimits(timeout_s=120, memory_mbytes=512, items_max=100, charge_max_usd=0.5)
 A_SECOND = RunLimits(timeout_s=1, memory_mbytes=512, items_max=100, charge_max_usd=0.5)
 
@@ -287,7 +287,7 @@ async def test_a_failed_question_about_the_run_aborts_it(apify: FakeApify, runs:
 
 REFUSALS = [
     (429, "rate-limit-exceeded", Refusal.RATE_LIMITED,
-     "Apify is rate-limited, try again in a minute"),
+     "Apify is rate-limited"),
     (402, "some-new-type", Refusal.OUT_OF_CREDIT, "the Apify account is out of credit"),
     (403, "not-enough-usage-to-run-paid-actor", Refusal.OUT_OF_CREDIT,
      "the Apify account is out of credit"),
@@ -322,7 +322,7 @@ async def test_each_refusal_has_its_sentence(
     ("fault", "reason", "words"),
     [
         (Fault(status=429, html="<p>slow down</p>"), Refusal.RATE_LIMITED,
-         "Apify is rate-limited, try again in a minute"),
+         "Apify is rate-limited"),
         (Fault(status=418, html="<p>teapot</p>"), Refusal.UNAVAILABLE,
          "Apify's answer makes no sense (HTTP 418)"),
         (Fault(status=200, html="<p>welcome</p>"), Refusal.UNAVAILABLE,
@@ -343,7 +343,7 @@ async def test_an_answer_that_is_not_apifys(
 async def test_an_actor_that_does_not_exist(apify: FakeApify, runs: ApifyRuns) -> None:
     """The sentence starts with the actor that was asked for."""
     error = await refusal(runs, actor="no/such")
-    assert str(error) == "apify no/such: no such actor"
+    assert str(error) == "apify:no/such: no such actor"
     assert error.reason is Refusal.NO_SUCH_ACTOR
 
 

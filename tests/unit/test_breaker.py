@@ -260,7 +260,7 @@ def test_throttled_it_leaves_the_dependency_alone(
     assert desk.breaker.state is OPEN
     if left_alone_s is not None:
         refused = desk.refused()
-        assert (refused.problem, refused.retry_after_s) == ("throttled", left_alone_s)
+        assert (refused.problem, refused.retry_after_s) == ("rate-limited", left_alone_s)
         desk.clock.advance(left_alone_s)
     desk.succeed()
     assert desk.breaker.state is CLOSED

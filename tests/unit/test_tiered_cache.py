@@ -1,6 +1,7 @@
 """What a caller gets from the two tiers, and what stands in the way of it."""
 
 import asyncio
+import json
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -985,3 +986,61 @@ async def test_leaving_that_is_cancelled(turns: int) -> None:
     await settle()
     assert source.begun == source.ended == 1
     assert asyncio.all_tasks() == before
+
+
+# --- what is on its way ----------------------------------------------------------------------
+
+
+async def test_what_waits_to_be_written_is_found() -> None:
+    """Also when memory has no room for it: what was paid for is not loaded again."""
+    second, source = MemorySecondTier(), Source()
+    second.go_down()
+    async with running(second, bytes_max=1) as cache:
+        some = of(cache)
+        source.begun = 9  # its values are too long for memory
+        await some.get("a", source)
+        assert (await some.get("a", source)).value == 10
+        assert source.begun == 10
+        assert second.calls["get"] == 1
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_forget_between_finding_and_loading(turns: int) -> None:
+    """Whenever it comes, nothing of what was there is stored again, nor given out when the load
+    fails after it."""
+    second, clock = MemorySecondTier(), HeldClock()
+
+    async def same(old: Cached[Any] | None) -> Any:
+        await asyncio.sleep(0)
+        return "new" if old is None else old.value
+
+    async with running(second, clock) as cache:
+        some = of(cache)
+        await some.get("a", Source(), tag="ada")
+        await written(cache)
+        clock.advance(2 * HOUR)
+        asked = asyncio.create_task(some.get("a", same, tag="ada"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert await cache.forget("ada")
+        await asked
+        await written(cache)
+        kept = [json.loads(stored.data) for stored in second.entries.values()]
+        assert kept in ([], ["new"])
+        again = await some.peek("a")
+        assert again is None or again.value == "new"
+
+
+async def test_the_pause_after_an_error_holds_when_the_clock_goes_back() -> None:
+    """A load that failed is not tried again at every call."""
+    source, clock = Source(), FixedClock()
+    async with running(clock=clock) as cache:  # type: ignore[arg-type]
+        some = of(cache)
+        await some.get("a", source)
+        clock.advance(2 * HOUR)
+        source.failure = OSError("gone")
+        back = FixedClock()
+        some._now = back.now  # two hours back
+        for _ in range(5):
+            assert (await some.get("a", source)).value == 1
+        assert source.begun <= 2

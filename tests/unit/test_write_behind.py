@@ -9,8 +9,15 @@ from typing import Any
 
 import pytest
 
-from cache.port import Stored
-from cache.write_behind import BATCH_BYTES_MAX, BATCH_MAX, LAST_S, PAUSE_MAX_S, WriteBehind
+from cache.port import Stored, TierFailed, ValueRefused
+from cache.write_behind import (
+    ALONE_MAX,
+    BATCH_BYTES_MAX,
+    BATCH_MAX,
+    LAST_S,
+    PAUSE_MAX_S,
+    WriteBehind,
+)
 from tests.fakes.clock import NOON
 from tests.fakes.saga_clock import HeldClock, settle
 from tests.fakes.tiers import MemorySecondTier
@@ -290,3 +297,110 @@ async def test_leaving_a_tier_that_hangs() -> None:
         writes.put("a", stored())
         await settle()
     assert asyncio.get_running_loop().time() == LAST_S
+
+
+# --- one that stands in the way of others ----------------------------------------------------
+
+
+class Picky(MemorySecondTier):
+    """Fails at one value, and at one tag, as at something that is too large for the network."""
+
+    async def put(self, entries: Mapping[str, Stored]) -> None:
+        """Fail whenever it is among them."""
+        if any(stored.data == b"poison" for stored in entries.values()):
+            self.calls["poisoned"] += 1
+            raise TierFailed("no answer")
+        await super().put(entries)
+
+    async def forget(self, tag: str) -> None:
+        """Fail at `nobody`, and never take `odd`."""
+        if tag == "nobody":
+            raise TierFailed("no answer")
+        if tag == "odd":
+            raise ValueRefused("no such text", transient=False)
+        await super().forget(tag)
+
+
+async def test_a_value_that_always_fails_holds_up_no_other() -> None:
+    """The others are written in its place; alone, while they are, it is given up in the end."""
+    tier, clock = Picky(), HeldClock()
+    async with writing(tier, clock) as writes:
+        writes.put("poison", stored(b"poison"))
+        for number in range(20):
+            writes.put(str(number), stored())
+        while len(tier.entries) < 20:
+            await settle()
+            clock.advance_to_next()
+        assert writes.get("poison") is not None
+        for number in range(20, 20 + 2 * ALONE_MAX):
+            writes.put(str(number), stored())
+            for _ in range(4):
+                await settle()
+                clock.advance_to_next()
+        assert writes.get("poison") is None
+        assert (len(writes), writes.refused) == (0, 1)
+    assert len(tier.entries) == 20 + 2 * ALONE_MAX
+
+
+async def test_while_nothing_can_be_written_nothing_is_given_up() -> None:
+    """However often: it is the tier that fails, not the value."""
+    tier, clock = MemorySecondTier(), HeldClock()
+    async with writing(tier, clock) as writes:
+        tier.go_down()
+        writes.put("a", stored())
+        for _ in range(10 * ALONE_MAX):
+            await settle()
+            clock.advance_to_next()
+        tier.come_up()
+        await settle()
+        clock.advance_to_next()
+        assert await writes.written(within_s=1)
+    assert (list(tier.entries), writes.refused) == (["a"], 0)
+
+
+async def test_a_refused_batch_that_fails_half_way_is_taken_up_again() -> None:
+    """What was written of it is not written again, the rest is."""
+    tier, clock = Picky(), HeldClock()
+    tier.refuses = lambda entry: entry.data == b"refused"
+    async with writing(tier, clock) as writes:
+        writes.put("a", stored())
+        writes.put("bad", stored(b"refused"))
+        await settle()
+        writes.put("late", stored(b"refused"))
+        writes.put("poison", stored(b"poison"))
+        writes.put("b", stored())
+        for _ in range(12):
+            await settle()
+            clock.advance_to_next()
+        assert set(tier.entries) == {"a", "b"}
+        assert (writes.refused, len(writes)) == (2, 1)
+
+
+async def test_a_value_too_large_for_all_room_costs_no_other() -> None:
+    """It is dropped and counted, and an older one of its key with it."""
+    tier = MemorySecondTier()
+    tier.go_down()
+    async with writing(tier, bytes_max=100) as writes:
+        writes.put("a", stored(b"x" * 40))
+        writes.put("b", stored(b"x" * 40))
+        writes.put("b", stored(b"x" * 101))
+        assert (len(writes), writes.overflowed) == (1, 1)
+        assert writes.get("a") is not None
+
+
+async def test_a_tag_that_fails_holds_up_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    """The others are forgotten and values written; what is of that tag waits for it. One that is
+    not taken at all can have nothing stored."""
+    tier, clock = Picky(), HeldClock()
+    async with writing(tier, clock) as writes:
+        for tag in ("nobody", "odd", "ada"):
+            writes.forget(tag)
+        writes.put("later", stored(tag="nobody"))
+        writes.put("b", stored())
+        assert await writes.forgotten("ada", within_s=1)
+        assert await writes.forgotten("odd", within_s=1)
+        await settle()
+        assert writes.forgetting == {"nobody"}
+        assert list(tier.entries) == ["b"]
+    assert "does not take a tag: no such text" in caplog.text
+    assert "not written at the end: 1 values, 1 to be forgotten" in caplog.text

@@ -47,6 +47,8 @@ BYTES_MAX = 50_000_000
 ITEM_BYTES_MAX = 250_000
 """Longer items are left out: nothing else gets its turn while one is parsed, here up to 20 ms."""
 MESSAGE_CHARS_MAX = 200
+RATE_LIMITED_S = 60.0
+"""How long Apify is left alone when it says that it is asked too often; the SDK does not tell."""
 _APIFY = "https://api.apify.com"
 _WAIT = timedelta(seconds=60)  # the longest that Apify lets a request wait
 _REQUEST = timedelta(seconds=30)
@@ -69,7 +71,8 @@ class Refusal(StrEnum):
 
 
 _FAULTS = {
-    Refusal.RATE_LIMITED: Fault(kind=FaultKind.THROTTLED),  # the SDK does not tell for how long
+    # Without a time, so that nobody waits for it: what is cached is shown at once.
+    Refusal.RATE_LIMITED: Fault(kind=FaultKind.THROTTLED),
     Refusal.OUT_OF_CREDIT: EXHAUSTED,
     Refusal.TIMED_OUT: BROKEN,
     Refusal.UNAVAILABLE: BROKEN,  # a run may have been started: not once more
@@ -88,7 +91,8 @@ class ApifyRefused(SourceFailed):
     known."""
 
     def __init__(self, subject: str, reason: Refusal, words: str, cost_usd: float = 0.0) -> None:
-        super().__init__(f"{subject}: {words}", fault=_FAULTS.get(reason, CALLERS))
+        wait_s = RATE_LIMITED_S if reason is Refusal.RATE_LIMITED else 0.0
+        super().__init__(f"{subject}: {words}", wait_s, fault=_FAULTS.get(reason, CALLERS))
         self.reason = reason
         self.cost_usd = cost_usd
 
@@ -237,7 +241,7 @@ class ApifyRuns:
     async def _start(
         self, sdk: _Sdk, actor: str, run_input: Mapping[str, object], limits: RunLimits
     ) -> "Run":
-        with self._translated(sdk, f"apify {actor}"):
+        with self._translated(sdk, f"apify:{actor}"):
             return await sdk.client.actor(actor).start(
                 run_input=dict(run_input),
                 max_items=limits.items_max,
@@ -252,13 +256,13 @@ class ApifyRuns:
         asked = sdk.client.run(run.id)
 
         async def status() -> "Run | None":
-            with self._translated(sdk, f"apify {actor}"):
+            with self._translated(sdk, f"apify:{actor}"):
                 return await asked.wait_for_finish(wait_duration=_WAIT, timeout=_WAIT + _REQUEST)
 
         while run.status not in _ENDED:
             answer = await self._ask(status)
             if answer is None:
-                raise ApifyRefused(f"apify {actor}", Refusal.UNAVAILABLE, "the run is gone")
+                raise ApifyRefused(f"apify:{actor}", Refusal.UNAVAILABLE, "the run is gone")
             run = answer
         return run
 
@@ -277,7 +281,7 @@ class ApifyRuns:
         except Exception:  # noqa: BLE001 - it never started; `run` is who says why
             return None
         try:
-            with self._translated(sdk, f"apify run {run.id}"):
+            with self._translated(sdk, f"apify: run {run.id}"):
                 aborted = await sdk.client.run(run.id).abort(timeout=_REQUEST)
             charge(aborted.usage_total_usd or 0.0)
             return aborted
@@ -293,11 +297,11 @@ class ApifyRuns:
                 items, more = await self._items(sdk, actor, ended, limits.items_max)
         except TimeoutError:
             words = "its results could not be read in time"
-            raise ApifyRefused(f"apify {actor}", Refusal.UNAVAILABLE, words, cost_usd) from None
+            raise ApifyRefused(f"apify:{actor}", Refusal.UNAVAILABLE, words, cost_usd) from None
         succeeded = ended.status == "SUCCEEDED"
         if not items and not succeeded:
             words = self._bad_end(ended)
-            raise ApifyRefused(f"apify {actor}", Refusal.ACTOR_FAILED, words, cost_usd)
+            raise ApifyRefused(f"apify:{actor}", Refusal.ACTOR_FAILED, words, cost_usd)
         return ActorResult(
             items=tuple(items), cost_usd=cost_usd, truncated=more, ended_badly=not succeeded
         )
@@ -326,7 +330,7 @@ class ApifyRuns:
         return items, left_out or page.total > items_max
 
     async def _page(self, sdk: _Sdk, actor: str, read: Callable[[], Awaitable[_Page]]) -> _Page:
-        with self._translated(sdk, f"apify {actor}"):
+        with self._translated(sdk, f"apify:{actor}"):
             return await read()
 
     @contextmanager
@@ -388,7 +392,7 @@ def _load(token: str, base_url: str | None) -> _Sdk:
     return _Sdk(client, impit, errors)
 
 
-_RATE_LIMITED = (Refusal.RATE_LIMITED, "Apify is rate-limited, try again in a minute")
+_RATE_LIMITED = (Refusal.RATE_LIMITED, "Apify is rate-limited")
 _OUT_OF_CREDIT = (Refusal.OUT_OF_CREDIT, "the Apify account is out of credit")
 _TOKEN_REFUSED = (Refusal.TOKEN_REFUSED, "the Apify token is refused")
 _NO_SUCH_ACTOR = (Refusal.NO_SUCH_ACTOR, "no such actor")
@@ -426,7 +430,7 @@ def _late(actor: str, limits: RunLimits, aborted: "Run | None") -> ApifyRefused:
     done = "the run was aborted" if aborted else "the run could not be aborted"
     cost_usd = (aborted.usage_total_usd or 0.0) if aborted else 0.0
     words = f"no answer within {limits.timeout_s} s; {done}"
-    return ApifyRefused(f"apify {actor}", Refusal.TIMED_OUT, words, cost_usd)
+    return ApifyRefused(f"apify:{actor}", Refusal.TIMED_OUT, words, cost_usd)
 
 
 async def _read_page(sdk: _Sdk, dataset_id: str, offset: int, limit: int, room: int) -> _Page:
