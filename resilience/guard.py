@@ -11,7 +11,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from resilience.breaker import Breaker, BreakerPolicy, Permit
 from resilience.bucket import BucketPolicy, TokenBucket
@@ -51,8 +51,7 @@ class GuardPolicy:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallEnded:
+class CallEnded(NamedTuple):
     """What happened in one call. `attempts` is how often the dependency was asked, `waited_s` the
     wait for a token and a place; `refused` says that the error is a Refused; `stale_s` is the age
     of the fallback's value."""
@@ -67,8 +66,7 @@ class CallEnded:
     stale_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guarded(Generic[T]):
+class Guarded(NamedTuple, Generic[T]):
     """A call's value, and how it came about."""
 
     value: T
