@@ -112,7 +112,9 @@ async def build_cache(settings: Settings, guards: Guards) -> AsyncIterator[Cache
             guard = guards.make(SUPABASE, policy, tier_fault)
             second = GuardedTier(shared, guard, clock.monotonic, shared.prepare)
         elif (file := settings.cache_file) is not None:
-            own = await stack.enter_async_context(SqliteTier(file))
+            own = await stack.enter_async_context(
+                SqliteTier(file, now=lambda: clock.now().timestamp())
+            )
             guard = guards.make(CACHE_FILE, policy, tier_fault)
             second = GuardedTier(own, guard, clock.monotonic)
         yield await stack.enter_async_context(Cache(clock, second))
