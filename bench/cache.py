@@ -19,7 +19,8 @@ import cashews
 from aiocache.decorators import cached, cached_stampede
 from async_lru import alru_cache
 
-from cache.tiered import Cache, Kind
+from cache.kind import Kind
+from cache.tiered import Cache
 from resilience.clock import SystemClock
 
 ROUNDS = 15

@@ -1,7 +1,8 @@
-"""A second tier in Supabase: a table of its own, which several processes share.
+"""A second tier in Supabase: two tables of its own, which several processes share.
 
-The table, its row level security and the trigger that keeps an older value from replacing a newer
-one come with the store's migrations (`webscout migrate --sql`). Only the service role may use it.
+The tables, their row level security and their triggers come with the store's migrations (`webscout
+migrate --sql`). The triggers keep an older value from replacing a newer one, and what was made
+before its tag was forgotten from being stored after it. Only the service role may use the tables.
 """
 
 import asyncio
@@ -9,9 +10,9 @@ import base64
 import importlib
 import json
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from supabase import AsyncClient
 
 TABLE = "cache_entries"
+FORGOTTEN_TABLE = "cache_forgotten"
 TIMEOUT_S = 10.0
 RETRY_AFTER_S = 60.0
 """How long it is left alone after a 429 that does not say for how long,"""
@@ -29,7 +31,12 @@ RETRY_AFTER_MAX_S = 3600.0
 """and the longest that is believed."""
 PACKED_FROM_BYTES = 1_000
 """Longer values are compressed, postings to about a fifth: a read has little time."""
+PACKED_BYTES_MAX = 2_000_000
+"""Larger values are refused before anything is sent: making their JSON would hold up the event loop
+for a tenth of a second, and no read of them would be in time."""
 UNPACKED_BYTES_MAX = 64_000_000
+FORGOTTEN_KEPT = timedelta(days=30)
+"""How long a forgotten tag is remembered: no write is under way for longer."""
 _PACKED = "z:"  # which no base64 begins with
 _OF_THE_DATA = ("22", "23")
 """PostgreSQL's classes of errors in what was sent: "data exception", "integrity constraint"."""
@@ -39,13 +46,22 @@ _COLUMNS = "value,stored_at,fresh_until,kept_until,tag"
 class SupabaseTier:
     """Implements Tier. An async context manager; nothing is asked before the first use.
 
-    Each method is one request, which takes `timeout_s` at most.
+    Each method is one request, a sweep two; it takes `timeout_s` at most. `now` tells when a tag is
+    forgotten, by the clock that also tells when values are stored.
     """
 
-    def __init__(self, url: str, service_role_key: str, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        service_role_key: str,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._url = url
         self._key = service_role_key
         self._timeout_s = timeout_s
+        self._now = now
         self._http = httpx.AsyncClient(
             timeout=timeout_s,
             event_hooks={"response": [_refuse]},
@@ -63,35 +79,43 @@ class SupabaseTier:
 
     async def get(self, key: str) -> Stored | None:
         """What is stored under the key."""
-        async with self._table() as table:
-            answer = await table.select(_COLUMNS).eq("key", key).limit(1).execute()
+        async with self._tables() as table:
+            answer = await table(TABLE).select(_COLUMNS).eq("key", key).limit(1).execute()
             return await asyncio.to_thread(_stored, answer.data)
 
     async def put(self, entries: Mapping[str, Stored]) -> None:
-        """Store all of them with one request."""
+        """Store all of them with one request, but not what was forgotten since it was made; raises
+        ValueRefused, before anything is sent, for a value that is too large."""
         # In one order everywhere: two processes that lock the same rows never wait crosswise.
         rows = await asyncio.to_thread(_rows, entries)
-        async with self._table() as table:
-            _check(await table.upsert(rows, on_conflict="key", returning="minimal").execute())
+        async with self._tables() as table:
+            upsert = table(TABLE).upsert(rows, on_conflict="key", returning="minimal")
+            _check(await upsert.execute())
 
     async def forget(self, tag: str) -> None:
-        """Remove everything with the tag."""
-        async with self._table() as table:
-            _check(await table.delete(returning="minimal").eq("tag", tag).execute())
+        """Remove everything with the tag, also what arrives later but was made before."""
+        row = {"tag": tag, "forgotten_at": self._now().isoformat()}
+        async with self._tables() as table:
+            upsert = table(FORGOTTEN_TABLE).upsert(row, on_conflict="tag", returning="minimal")
+            _check(await upsert.execute())
 
     async def sweep(self, now: datetime) -> None:
-        """Remove what is kept no longer."""
-        async with self._table() as table:
-            over = table.delete(returning="minimal").lte("kept_until", now.isoformat())
+        """Remove what is kept no longer, what by the database's clock comes from the future (a
+        trigger does), and tags forgotten long ago."""
+        long_ago = (now - FORGOTTEN_KEPT).isoformat()
+        async with self._tables() as table:
+            over = table(TABLE).delete(returning="minimal").lte("kept_until", now.isoformat())
             _check(await over.execute())
+            old = table(FORGOTTEN_TABLE).delete(returning="minimal").lt("forgotten_at", long_ago)
+            _check(await old.execute())
 
     @asynccontextmanager
-    async def _table(self) -> AsyncIterator[Any]:
-        """The table's requests; what goes wrong in them as TierFailed, without the key."""
+    async def _tables(self) -> AsyncIterator[Callable[[str], Any]]:
+        """Requests of a table; what goes wrong in them as TierFailed, without the key."""
         client = await self._loaded()
         try:
             async with asyncio.timeout(self._timeout_s):  # httpx's own is for each piece
-                yield client.table(TABLE)
+                yield client.table
         except TierFailed:
             raise
         except (TimeoutError, httpx.TimeoutException):
@@ -108,8 +132,8 @@ class SupabaseTier:
     async def prepare(self) -> None:
         """Import the SDK, once and in a thread: that takes 0.3 s. The first call does it, too."""
         async with self._loading:
-            if self._sdk is None:
-                self._sdk = await asyncio.to_thread(importlib.import_module, "supabase")
+            sdk = self._sdk or await asyncio.to_thread(importlib.import_module, "supabase")
+            self._sdk = sdk
 
     async def _loaded(self) -> "AsyncClient":
         await self.prepare()
@@ -207,7 +231,10 @@ def _stored(rows: object) -> Stored | None:
 def _packed(data: bytes) -> str:
     if len(data) < PACKED_FROM_BYTES:
         return base64.b64encode(data).decode()
-    return _PACKED + base64.b64encode(zlib.compress(data)).decode()
+    text = _PACKED + base64.b64encode(zlib.compress(data)).decode()
+    if len(text) > PACKED_BYTES_MAX:
+        raise ValueRefused(f"Supabase is given no value of {len(text):,} bytes", transient=False)
+    return text
 
 
 def _unpacked(text: str) -> bytes:

@@ -19,6 +19,7 @@ from functools import partial
 from hashlib import sha256
 from typing import Any, Generic, Protocol, Self, TypeVar
 
+from cache.kind import Kind, refuse_unless_above_zero
 from cache.memory import Held, MemoryTier
 from cache.port import Clock, Stored, Tier
 from cache.single_flight import PatienceOver, SingleFlight
@@ -34,8 +35,6 @@ SECOND_WITHIN_S = 5.0
 FORGOTTEN_WITHIN_S = 2.0
 _SLACK = timedelta(minutes=5)
 """How far the clocks of two processes may be apart."""
-_LONGEST_S = 100 * 365 * 24 * 3600.0
-"""A century: all times are shorter, so that every instant can be told."""
 
 
 class Origin(StrEnum):
@@ -56,46 +55,6 @@ class Codec(Protocol[T]):
     def decode(self, data: bytes) -> T:
         """The value again; raises anything for bytes that are none."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """How one kind of value is cached. Times in seconds. `name` and `version` are part of the key:
-    another version of what is stored needs another number."""
-
-    name: str
-    version: int
-    memory_s: float = 15 * 60.0
-    """How long memory does not ask the second tier."""
-    fresh_s: float = 3600.0
-    """How long a value is current."""
-    kept_s: float = 7 * 24 * 3600.0
-    """How long it is kept, for when it can't be loaded anew."""
-    nothing_s: float = 60.0
-    """How long "nothing found" is current."""
-    jitter: float = 0.1
-    """Times are up to this share longer, so that what came together does not go together."""
-    patience_s: float | None = None
-    """How long a caller waits for a load when there is an old value; None for its end."""
-    error_pause_s: float = 30.0
-    """How long an old value is given out after a load failed, before the next load."""
-
-    def __post_init__(self) -> None:
-        for field in ("memory_s", "fresh_s", "kept_s", "nothing_s"):
-            _refuse_unless_above_zero(field, getattr(self, field))
-        for field in ("version", "error_pause_s", "patience_s"):
-            value = getattr(self, field)
-            if value is not None and not 0 <= value < _LONGEST_S:
-                raise ValueError(f"{field}: {value}, must be 0 or more")
-        if not 0 <= self.jitter <= 1:
-            raise ValueError(f"jitter: {self.jitter}, must be 0 to 1")
-        if not self.name:
-            raise ValueError("name: empty")
-
-
-def _refuse_unless_above_zero(field: str, value: float) -> None:
-    if not 0 < value < _LONGEST_S:
-        raise ValueError(f"{field}: {value}, must be above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +193,7 @@ class TieredCache(Generic[T]):
             hit: Cached[T] = held.found
             return hit
         if fresh_s is not None:
-            _refuse_unless_above_zero("fresh_s", fresh_s)
+            refuse_unless_above_zero("fresh_s", fresh_s)
         forgets = self._cache.forgets
         old = await self.peek(key)
         if self._cache.forgets != forgets:

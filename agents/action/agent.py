@@ -12,7 +12,8 @@ from agents.domain.codec import DRAFT, OPPORTUNITY, PROFILE
 from agents.domain.draft import Draft
 from agents.domain.opportunity import Opportunity
 from agents.domain.profile import Profile
-from cache.tiered import Cached, Kind, TieredCache
+from cache.kind import Kind
+from cache.tiered import Cached, TieredCache
 
 DRAFTS = Kind(name="draft", version=TEMPLATE_VERSION)
 _AT_ANY_TIME = datetime.min.replace(tzinfo=UTC)

@@ -15,8 +15,9 @@ from typing import Protocol
 
 from agents.discovery.port import Now, Reading, Shelf, ShelfState, SourceFailed, Validators
 from agents.domain.opportunity import Opportunity
+from cache.kind import Kind
 from cache.single_flight import SingleFlight
-from cache.tiered import Cached, Kind, Origin, TieredCache
+from cache.tiered import Cached, Origin, TieredCache
 from resilience.deadline import no_deadline
 
 PATIENCE_S = 2.0

@@ -9,7 +9,8 @@ from agents.discovery.agent import DiscoveryAgent
 from agents.discovery.codec import FetchedCodec
 from agents.discovery.port import Sources
 from agents.discovery.sources.actor_list import load_actors
-from agents.discovery.sources.apify_runs import ApifyRuns, question_fault
+from agents.discovery.sources.apify_refused import question_fault
+from agents.discovery.sources.apify_runs import ApifyRuns
 from agents.discovery.sources.catalogue import Apify, Catalogue
 from agents.discovery.sources.feed_list import load_feeds
 from agents.discovery.sources.http import HttpReader
@@ -107,7 +108,7 @@ async def build_cache(settings: Settings, guards: Guards) -> AsyncIterator[Cache
     clock, policy = guards.clock, tier_policy(settings)
     async with AsyncExitStack() as stack:
         second: Tier | None = None
-        if (shared := _supabase(settings)) is not None:
+        if (shared := _supabase(settings, clock)) is not None:
             await stack.enter_async_context(shared)
             guard = guards.make(SUPABASE, policy, tier_fault)
             second = GuardedTier(shared, guard, clock.monotonic, shared.prepare)
@@ -120,16 +121,16 @@ async def build_cache(settings: Settings, guards: Guards) -> AsyncIterator[Cache
         yield await stack.enter_async_context(Cache(clock, second))
 
 
-def _supabase(settings: Settings) -> SupabaseTier | None:
+def _supabase(settings: Settings, clock: Clock) -> SupabaseTier | None:
     key = settings.supabase_service_role_key
     if settings.supabase_url is None or key is None:
         return None
-    return SupabaseTier(settings.supabase_url, key.get_secret_value())
+    return SupabaseTier(settings.supabase_url, key.get_secret_value(), now=clock.now)
 
 
 async def ask_supabase(settings: Settings) -> None:
     """Read from the cache's table in Supabase, which is configured; raises TierFailed."""
-    tier = _supabase(settings)
+    tier = _supabase(settings, SystemClock())
     assert tier is not None  # noqa: S101 - asked only when it is configured
     async with tier:
         await tier.get("")

@@ -29,6 +29,7 @@ class FaultProxy:
         self._resets = False
         self._latency_s = 0.0
         self._cut_after: int | None = None
+        self._drip_s: float | None = None
 
     async def __aenter__(self) -> Self:
         await self.heal()
@@ -45,7 +46,7 @@ class FaultProxy:
 
     async def heal(self) -> None:
         """Pass everything on from now on, also what a blackhole has swallowed."""
-        self._resets, self._latency_s, self._cut_after = False, 0.0, None
+        self._resets, self._latency_s, self._cut_after, self._drip_s = False, 0.0, None, None
         self._flows.set()
         if self._server is None:
             self._server = await asyncio.start_server(self._serve, sock=self._socket)
@@ -85,6 +86,10 @@ class FaultProxy:
         """Close each connection after so many bytes of the answers."""
         self._cut_after = after_bytes
 
+    def drip(self, seconds: float) -> None:
+        """Give out one byte of an answer at a time, so far apart."""
+        self._drip_s = seconds
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         task = asyncio.current_task()
@@ -108,6 +113,8 @@ class FaultProxy:
         answers = asyncio.create_task(self._answers(server_reader, writer, answered))
         try:
             while piece := await reader.read(_CHUNK):
+                if answers.done():
+                    return  # the server has left: nobody will answer
                 answered.clear()
                 await self._hold()
                 server_writer.write(piece)
@@ -127,7 +134,7 @@ class FaultProxy:
             while piece := await reader.read(_CHUNK):
                 await self._hold()
                 rest = None if self._cut_after is None else max(0, self._cut_after - sent)
-                writer.write(piece[:rest])
+                await self._write(writer, piece[:rest])
                 sent += len(piece)
                 answered.set()
                 if rest is not None and len(piece) >= rest:
@@ -135,6 +142,14 @@ class FaultProxy:
         finally:
             answered.set()
             writer.close()
+
+    async def _write(self, writer: asyncio.StreamWriter, piece: bytes) -> None:
+        for at in range(len(piece)):
+            if self._drip_s is None:
+                writer.write(piece[at:])
+                return
+            writer.write(piece[at : at + 1])
+            await asyncio.sleep(self._drip_s)
 
     async def _hold(self) -> None:
         await asyncio.sleep(self._latency_s)

@@ -39,14 +39,15 @@ CREATE ROLE anon NOLOGIN NOINHERIT;
 CREATE ROLE authenticated NOLOGIN NOINHERIT;
 CREATE ROLE service_role NOLOGIN NOINHERIT BYPASSRLS;
 CREATE ROLE authenticator LOGIN NOINHERIT;
-GRANT anon, authenticated, service_role TO authenticator;
 CREATE ROLE {OWNER} LOGIN CREATEROLE BYPASSRLS;
+GRANT anon, authenticated, service_role, {OWNER} TO authenticator;
 """
-# What Supabase has done in each project's database before its owner comes.
+# What Supabase has done in each project's database before its owner comes. Only on tables the
+# service role gets nothing here: what it needs, a migration has to grant.
 _RIGHTS = f"""
 GRANT USAGE ON SCHEMA public TO anon, authenticated, service_role;
 ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN SCHEMA public
-    GRANT ALL ON TABLES TO anon, authenticated, service_role;
+    GRANT ALL ON TABLES TO anon, authenticated;
 ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN SCHEMA public
     GRANT ALL ON SEQUENCES TO anon, authenticated, service_role;
 ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN SCHEMA public

@@ -10,7 +10,8 @@ import pytest
 from apify_client import ApifyClientAsync
 
 from agents.discovery.port import SourceFailed
-from agents.discovery.sources.apify_runs import ApifyRefused, ApifyRuns, Credit, Refusal, RunLimits
+from agents.discovery.sources.apify_refused import ApifyRefused, Refusal
+from agents.discovery.sources.apify_runs import ApifyRuns, Credit, RunLimits
 from agents.domain.errors import InvalidValue
 from tests.fakes.apify import TOKEN, FakeApify, Fault
 

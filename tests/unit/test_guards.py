@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agents.discovery.port import SourceFailed
-from agents.discovery.sources.apify_runs import ApifyRefused, Refusal, question_fault
+from agents.discovery.sources.apify_refused import ApifyRefused, Refusal, question_fault
 from agents.discovery.sources.feed_list import Feed
 from agents.domain.errors import InvalidValue
 from bot.guards import (

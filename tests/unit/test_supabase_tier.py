@@ -130,6 +130,16 @@ async def test_only_what_is_wrong_with_the_value_refuses_it(
     assert caught.value.transient == (status == 500)
 
 
+@respx.mock
+async def test_a_request_that_the_gateway_did_not_wait_for(tier: SupabaseTier) -> None:
+    """408 is about the way, not about the value: it may work in a moment."""
+    respx.post(TABLE).respond(408, headers={"Retry-After": "7"}, text="<html>")
+    with pytest.raises(TierFailed, match=r"^Supabase answers 408$") as caught:
+        await tier.put({"a": VALUE})
+    assert not isinstance(caught.value, ValueRefused)
+    assert (caught.value.transient, caught.value.retry_after_s) == (True, None)
+
+
 @pytest.mark.parametrize("body", ["", "<html>", "[]", "null", "{}", '"22"', "22", "\xff"])
 @respx.mock
 async def test_an_error_without_a_code_refuses_nothing(body: str, tier: SupabaseTier) -> None:

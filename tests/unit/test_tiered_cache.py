@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from cache.kind import Kind
 from cache.single_flight import PatienceOver
 from cache.tiered import (
     FORGOTTEN_WITHIN_S,
@@ -18,7 +19,6 @@ from cache.tiered import (
     SWEEP_EVERY_S,
     Cache,
     Cached,
-    Kind,
     Origin,
     TieredCache,
 )

@@ -9,7 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from cache.tiered import Cache, Cached, Kind, Origin
+from cache.kind import Kind
+from cache.tiered import Cache, Cached, Origin
 from tests.fakes.saga_clock import HeldClock, settle
 from tests.fakes.tiers import InlineThreads, JsonCodec, MemorySecondTier
 from tests.fakes.virtual_time import VirtualTimeLoop
