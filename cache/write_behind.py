@@ -103,7 +103,7 @@ class WriteBehind:
         self._waiting[key] = stored
         self._waiting_bytes += len(stored.data)
         while len(self._waiting) > self._entries_max or self._waiting_bytes > self._bytes_max:
-            self._take(next(iter(self._waiting)))
+            self._take(min(self._waiting, key=lambda waits: self._waiting[waits].stored_at))
             self.overflowed += 1
         self._wake()
 

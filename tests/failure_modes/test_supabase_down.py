@@ -52,7 +52,8 @@ async def test_scouts_go_on_and_nothing_is_lost(
             assert titles(result) == ["Florist", "Python Developer"]
             assert len(result.drafts) == 1
             assert "upabase" not in " ".join(result.notices)
-        assert len(supabase.requests) == before + FAILURES
+        asked = len(supabase.requests) - before  # some may be under way when it opens
+        assert FAILURES <= asked <= core.guards.by_name[SUPABASE].bulkhead.limit
         assert core.guards.by_name[SUPABASE].breaker.state is OPEN
         supabase.heal()
         while core.guards.by_name[SUPABASE].breaker.state is not CLOSED:

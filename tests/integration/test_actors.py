@@ -18,7 +18,8 @@ from bot.bootstrap import Core, Fakes, build_core
 from resilience.breaker import CLOSED, Mode
 from tests.conftest import local_settings
 from tests.fakes.apify import TOKEN, FakeApify, Fault
-from tests.fakes.saga_clock import HeldClock, settle
+from tests.fakes.people import WatchedClock
+from tests.fakes.saga_clock import HeldClock
 from tests.integration.test_cli import Run, webscout
 from tests.integration.test_feeds import scout, titles
 
@@ -379,7 +380,7 @@ async def test_a_hundred_thousand_items(tmp_path: Path, apify: FakeApify) -> Non
 async def test_starts_within_a_minute_are_bounded(tmp_path: Path, apify: FakeApify) -> None:
     """The eleventh starts when its time has come, as two more do; who would wait for longer than
     20 s is told so."""
-    clock = HeldClock()
+    clock = WatchedClock()
     async with product(tmp_path, apify, clock, apify_actors_file=one_actor(tmp_path)) as core:
 
         async def need(number: int) -> int:
@@ -388,8 +389,10 @@ async def test_starts_within_a_minute_are_bounded(tmp_path: Path, apify: FakeApi
 
         for number in range(10):
             assert await need(number) == 0
-        waiting = [asyncio.create_task(need(number)) for number in (10, 11, 12)]
-        await settle()
+        waiting = []
+        for number, wait_s in ((10, 6), (11, 12), (12, 18)):
+            waiting.append(asyncio.create_task(need(number)))
+            await clock.until_asleep(wait_s)
         with pytest.raises(AllSourcesFailed, match=r"too many calls\); asked again in 24 s"):
             await need(13)
         assert apify.starts == 10

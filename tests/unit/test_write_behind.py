@@ -404,3 +404,16 @@ async def test_a_tag_that_fails_holds_up_no_other(caplog: pytest.LogCaptureFixtu
         assert list(tier.entries) == ["b"]
     assert "does not take a tag: no such text" in caplog.text
     assert "not written at the end: 1 values, 1 to be forgotten" in caplog.text
+
+
+async def test_the_oldest_is_dropped_whatever_was_tried_before() -> None:
+    """Values that failed and were put behind the others are still the older ones."""
+    tier, clock = MemorySecondTier(), HeldClock()
+    tier.go_down()
+    async with writing(tier, clock, entries_max=4) as writes:
+        for number in range(6):
+            writes.put(str(number), stored(age_s=100 - number))
+            await settle()
+            clock.advance_to_next()
+        assert [key for key in "012345" if writes.get(key)] == ["2", "3", "4", "5"]
+        assert writes.overflowed == 2
