@@ -128,9 +128,8 @@ class WriteBehind:
         return told is None or await _in_time(told.wait(), within_s)
 
     def _wake(self) -> None:
-        if self._waiting or self._to_forget:
-            self._idle.clear()
-            self._something.set()
+        self._idle.clear()
+        self._something.set()
 
     def _take(self, key: str) -> None:
         self._failed_alone.pop(key, None)

@@ -542,7 +542,7 @@ async def test_a_call_may_have_an_attempt_timeout_of_its_own() -> None:
     assert await outcome(guarded, Dependency(takes_s=9), attempt_timeout_s=10) == "answer"
 
 
-@pytest.mark.parametrize("wrong", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("wrong", [0, -1, float("nan"), float("inf"), 60])
 @in_virtual_time
 async def test_an_attempt_timeout_that_means_nothing_is_the_callers_mistake(wrong: float) -> None:
     """It is refused by its name and is not held against the dependency."""

@@ -358,22 +358,27 @@ async def test_while_nothing_can_be_written_nothing_is_given_up() -> None:
     assert (list(tier.entries), writes.refused) == (["a"], 0)
 
 
+class OneByOne(Picky):
+    """Takes one value at a time."""
+
+    async def put(self, entries: Mapping[str, Stored]) -> None:
+        """Refuse more than one."""
+        if len(entries) > 1:
+            raise ValueRefused("too many", transient=False)
+        await super().put(entries)
+
+
 async def test_a_refused_batch_that_fails_half_way_is_taken_up_again() -> None:
     """What was written of it is not written again, the rest is."""
-    tier, clock = Picky(), HeldClock()
-    tier.refuses = lambda entry: entry.data == b"refused"
+    tier, clock = OneByOne(), HeldClock()
     async with writing(tier, clock) as writes:
-        writes.put("a", stored())
-        writes.put("bad", stored(b"refused"))
-        await settle()
-        writes.put("late", stored(b"refused"))
-        writes.put("poison", stored(b"poison"))
-        writes.put("b", stored())
+        for key in ("a", "poison", "b"):
+            writes.put(key, stored(key.encode()))
         for _ in range(12):
             await settle()
             clock.advance_to_next()
-        assert set(tier.entries) == {"a", "b"}
-        assert (writes.refused, len(writes)) == (2, 1)
+        assert tier.batches == [["a"], ["b"]]
+        assert (writes.refused, len(writes)) == (0, 1)
 
 
 async def test_a_value_too_large_for_all_room_costs_no_other() -> None:
