@@ -77,12 +77,8 @@ class Guards:
 
 def _log_change(change: BreakerChanged) -> None:
     if change.new is OPEN:
-        again = (
-            ""
-            if change.open_s is None
-            else f"; asked again in {change.open_s:.0f} s at the earliest"
-        )
-        log.warning("%s is left alone: %s%s", change.name, change.reason, again)
+        until = "until told" if change.open_s is None else f"for {change.open_s:.0f} s"
+        log.warning("%s is left alone %s: %s", change.name, until, change.reason)
     elif change.new is CLOSED:
         log.info("%s is asked again: %s", change.name, change.reason)
 
