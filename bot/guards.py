@@ -304,7 +304,8 @@ class GuardedTier:
             await self._prepare()
         # Not the caller's deadline: others wait for the same answer.
         with no_deadline(), deadline(SECOND_TIER_READ_S, self._monotonic):
-            return await self._call(partial(self._tier.get, key), Priority.INTERACTIVE)
+            read = partial(self._tier.get, key)
+            return await self._call(read, Priority.INTERACTIVE, SECOND_TIER_READ_S)
 
     async def put(self, entries: Mapping[str, Stored]) -> None:
         """Store all of them, or none."""
@@ -318,10 +319,11 @@ class GuardedTier:
         """Remove what is kept no longer."""
         await self._call(partial(self._tier.sweep, now), Priority.BACKGROUND)
 
-    async def _call(self, work: Callable[[], Awaitable[T]], priority: Priority) -> T:
-        timeout_s = SECOND_TIER_READ_S if priority is Priority.INTERACTIVE else None
+    async def _call(
+        self, work: Callable[[], Awaitable[T]], priority: Priority, within_s: float | None = None
+    ) -> T:
         try:
-            guarded = await self._guard.call(work, priority=priority, attempt_timeout_s=timeout_s)
+            guarded = await self._guard.call(work, priority=priority, attempt_timeout_s=within_s)
         except Refused as refused:
             raise TierFailed(str(refused)) from refused
         except (TimeoutError, TierFailed) as error:

@@ -1,7 +1,8 @@
 """A deadline that travels: whoever is called within knows how much time is left.
 
-It is only a number that is passed along, as in gRPC; who makes outside calls (a Guard) cuts them
-by it. Tasks made within have it too.
+It is only a number that is passed along, as in gRPC: `deadline(...).until` is the sooner of its own
+and the outer one, and who makes outside calls (a Guard) cuts them by it. Tasks made within have
+it too.
 """
 
 import math
@@ -10,11 +11,6 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 
 _UNTIL: ContextVar[float] = ContextVar("until", default=math.inf)
-
-
-def remaining_s(monotonic: Callable[[], float]) -> float:
-    """Seconds left, never below 0; infinite without a deadline."""
-    return max(0.0, _UNTIL.get() - monotonic())
 
 
 class Travelling:

@@ -22,6 +22,14 @@ FAILURES = 5
 HOUR = 3600.0
 
 
+def with_supabase(supabase: Supabase) -> dict[str, object]:
+    """The settings of a process that shares this cache."""
+    return {
+        "supabase_url": supabase.url,
+        "supabase_service_role_key": SecretStr(supabase.service_role_key),
+    }
+
+
 async def rows(supabase: Supabase) -> int:
     """How many values Supabase holds."""
     (row,) = await supabase.sql("SELECT count(*) AS n FROM cache_entries")
@@ -36,10 +44,7 @@ async def test_scouts_go_on_and_nothing_is_lost(
     alone; when it answers again it gets every draft."""
     clock = HeldClock()
     server.route("/one").json({"jobs": JOBS})
-    settings = {
-        "supabase_url": supabase.url,
-        "supabase_service_role_key": SecretStr(supabase.service_role_key),
-    }
+    settings = with_supabase(supabase)
     async with product(tmp_path, [feed(server, "one")], clock, **settings) as core:
         assert core.cache.writes is not None
         await scout(core)
@@ -72,10 +77,7 @@ async def test_a_refused_key_is_said_once(
     """One line when it begins and one when it is over, without the key; scouts go on."""
     caplog.set_level(logging.INFO)
     server.route("/one").json({"jobs": JOBS})
-    settings = {
-        "supabase_url": supabase.url,
-        "supabase_service_role_key": SecretStr(supabase.service_role_key),
-    }
+    settings = with_supabase(supabase)
     async with product(tmp_path, [feed(server, "one")], HeldClock(), **settings) as core:
         await scout(core)
         supabase.answers(401)
@@ -96,10 +98,7 @@ async def test_what_is_to_be_forgotten_survives_a_restart(
     """/forget says that Supabase does not answer; the next start tells it, and nothing is left."""
     clock = HeldClock()
     server.route("/one").json({"jobs": JOBS})
-    settings = {
-        "supabase_url": supabase.url,
-        "supabase_service_role_key": SecretStr(supabase.service_role_key),
-    }
+    settings = with_supabase(supabase)
     async with product(tmp_path, [feed(server, "one")], clock, **settings) as core:
         assert core.cache.writes is not None
         await scout(core)
@@ -126,10 +125,7 @@ async def test_what_another_process_fetched_is_not_fetched_again(
     their age; when the feed is down and they are old, they are shown all the same."""
     clock, route = HeldClock(), server.route("/one")
     route.json({"jobs": JOBS})
-    settings = {
-        "supabase_url": supabase.url,
-        "supabase_service_role_key": SecretStr(supabase.service_role_key),
-    }
+    settings = with_supabase(supabase)
     feeds = [feed(server, "one")]
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()

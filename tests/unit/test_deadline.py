@@ -5,13 +5,13 @@ import math
 
 import pytest
 
-from resilience.deadline import deadline, no_deadline, remaining_s
+from resilience.deadline import deadline, no_deadline
 from tests.fakes.clock import FixedClock
 
 
 def left(clock: FixedClock) -> float:
     """What a function deep down sees."""
-    return remaining_s(clock.monotonic)
+    return max(0.0, deadline(math.inf, clock.monotonic).until - clock.monotonic())
 
 
 def test_without_a_deadline_there_is_no_end_of_time() -> None:

@@ -4,6 +4,7 @@ SourceFailed
 └── ApifyRefused   with a reason, for those who treat a rate limit unlike a lack of credit
 """
 
+from collections.abc import Callable
 from enum import StrEnum
 
 from agents.discovery.port import SourceFailed
@@ -52,3 +53,40 @@ class ApifyRefused(SourceFailed):
         super().__init__(f"{subject}: {words}", wait_s, fault=_FAULTS.get(reason, CALLERS))
         self.reason = reason
         self.cost_usd = cost_usd
+
+
+_RATE_LIMITED = (Refusal.RATE_LIMITED, "Apify is rate-limited")
+_OUT_OF_CREDIT = (Refusal.OUT_OF_CREDIT, "the Apify account is out of credit")
+_TOKEN_REFUSED = (Refusal.TOKEN_REFUSED, "the Apify token is refused")
+_NO_SUCH_ACTOR = (Refusal.NO_SUCH_ACTOR, "no such actor")
+_BY_TYPE = {
+    "rate-limit-exceeded": _RATE_LIMITED,
+    "not-enough-usage-to-run-paid-actor": _OUT_OF_CREDIT,
+    "concurrent-runs-limit-exceeded": (Refusal.BUSY, "too many Apify runs at once"),
+    "actor-memory-limit-exceeded": (Refusal.BUSY, "the Apify account's memory is all in use"),
+    "user-or-token-not-found": _TOKEN_REFUSED,
+    "token-not-provided": _TOKEN_REFUSED,
+    "invalid-token": _TOKEN_REFUSED,
+    "record-not-found": _NO_SUCH_ACTOR,
+    "actor-not-found": _NO_SUCH_ACTOR,
+    "actor-is-not-rented": (Refusal.REJECTED, "the Apify account has not rented this actor"),
+}
+_BY_STATUS = {401: _TOKEN_REFUSED, 402: _OUT_OF_CREDIT, 429: _RATE_LIMITED}
+
+
+def why_refused(
+    error_type: str | None, status: int, *, question: bool, clean: Callable[[object], str]
+) -> tuple[Refusal, str]:
+    """The reason, and the words for it. By Apify's type of error, which says more than the status:
+    a 402 or a 429 has several. `clean` makes a type fit for a line."""
+    known = _BY_TYPE.get(str(error_type)) or _BY_STATUS.get(status)
+    if known is _NO_SUCH_ACTOR and question:
+        return Refusal.UNAVAILABLE, "the run or its results are gone"
+    if known:
+        return known
+    if status >= 500:
+        return Refusal.UNAVAILABLE, f"Apify has trouble (HTTP {status})"
+    if error_type is None:  # no error body of Apify's: then its text is a page, not a message
+        return Refusal.UNAVAILABLE, f"Apify's answer makes no sense (HTTP {status})"
+    # Its type only: the message may quote what a person asked for, and this stays in logs.
+    return Refusal.REJECTED, f"Apify refuses it ({clean(error_type)})"

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from agents.discovery.port import SourceFailed
-from agents.discovery.sources.apify_refused import ApifyRefused, Refusal
+from agents.discovery.sources.apify_refused import ApifyRefused, Refusal, why_refused
 from agents.discovery.spending import charge
 from agents.domain.errors import InvalidValue
 from resilience.fault import BROKEN, FaultKind
@@ -27,7 +27,6 @@ from resilience.fault import BROKEN, FaultKind
 if TYPE_CHECKING:
     from apify_client import ApifyClientAsync
     from apify_client._models import AccountLimits, Run  # have no public names
-    from apify_client.errors import ApifyApiError
     from apify_client.http_clients import HttpResponse
 
 T = TypeVar("T")
@@ -295,7 +294,12 @@ class ApifyRuns:
         try:
             yield
         except sdk.errors.ApifyApiError as error:
-            reason, words = _words(error, self._clean)
+            reason, words = why_refused(
+                error.type,
+                error.status_code,
+                question=error.http_method == "GET",
+                clean=self._clean,
+            )
         except (sdk.impit.TimeoutException, TimeoutError):
             reason, words = Refusal.UNAVAILABLE, "Apify does not answer"
         except (sdk.impit.HTTPError, sdk.impit.InvalidURL, sdk.impit.StreamError, OSError):
@@ -344,40 +348,6 @@ def _load(token: str, base_url: str | None) -> _Sdk:
     client = ApifyClientAsync(token, api_url=url, api_public_url=url, max_retries=0)
     _ = client.http_client  # made here and now: its certificates take a while, too
     return _Sdk(client, impit, errors)
-
-
-_RATE_LIMITED = (Refusal.RATE_LIMITED, "Apify is rate-limited")
-_OUT_OF_CREDIT = (Refusal.OUT_OF_CREDIT, "the Apify account is out of credit")
-_TOKEN_REFUSED = (Refusal.TOKEN_REFUSED, "the Apify token is refused")
-_NO_SUCH_ACTOR = (Refusal.NO_SUCH_ACTOR, "no such actor")
-_BY_TYPE = {
-    "rate-limit-exceeded": _RATE_LIMITED,
-    "not-enough-usage-to-run-paid-actor": _OUT_OF_CREDIT,
-    "concurrent-runs-limit-exceeded": (Refusal.BUSY, "too many Apify runs at once"),
-    "actor-memory-limit-exceeded": (Refusal.BUSY, "the Apify account's memory is all in use"),
-    "user-or-token-not-found": _TOKEN_REFUSED,
-    "token-not-provided": _TOKEN_REFUSED,
-    "invalid-token": _TOKEN_REFUSED,
-    "record-not-found": _NO_SUCH_ACTOR,
-    "actor-not-found": _NO_SUCH_ACTOR,
-    "actor-is-not-rented": (Refusal.REJECTED, "the Apify account has not rented this actor"),
-}
-_BY_STATUS = {401: _TOKEN_REFUSED, 402: _OUT_OF_CREDIT, 429: _RATE_LIMITED}
-
-
-def _words(error: "ApifyApiError", clean: Callable[[object], str]) -> tuple[Refusal, str]:
-    """By type, which says more than the status: a 402 or a 429 has several."""
-    known = _BY_TYPE.get(str(error.type)) or _BY_STATUS.get(error.status_code)
-    if known is _NO_SUCH_ACTOR and error.http_method == "GET":
-        return Refusal.UNAVAILABLE, "the run or its results are gone"
-    if known:
-        return known
-    if error.status_code >= 500:
-        return Refusal.UNAVAILABLE, f"Apify has trouble (HTTP {error.status_code})"
-    if error.type is None:  # no error body of Apify's: then its text is a page, not a message
-        return Refusal.UNAVAILABLE, f"Apify's answer makes no sense (HTTP {error.status_code})"
-    # Its type only: the message may quote what a person asked for, and this stays in logs.
-    return Refusal.REJECTED, f"Apify refuses it ({clean(error.type)})"
 
 
 def _late(actor: str, limits: RunLimits, aborted: "Run | None") -> ApifyRefused:
