@@ -27,7 +27,7 @@ run: install ## start the bot (without a token: local mode, a chat page)
 	@exec $(BIN)/webscout
 
 test: check ## everything: checks, then the whole test suite with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 --dist loadscope --cov --cov-report=term
 	@$(BIN)/coverage report --include='resilience/*,cache/*,agents/domain/*' --fail-under=100 >/dev/null \
 	  || { echo "resilience/, cache/ and agents/domain/ must be covered to 100 %"; exit 1; }
 
@@ -42,11 +42,12 @@ $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.installed-dev $(VENV)/.installed
 
 bench: $(VENV)/.installed-bench ## what is measured (see bench/)
-	@for name in scout breakers guard buckets cache duplicates layouts flood telegram; do \
+	@for name in scout breakers guard buckets cache duplicates layouts journal runs_api events flood telegram; do \
 	  echo "--- bench/$$name.py"; $(BIN)/python -m bench.$$name || exit 1; echo; done
 
-chaos: $(VENV)/.installed-dev ## kills the process in the middle of scouts, 20 times
-	WEBSCOUT_KILLS=20 $(BIN)/python -m pytest -q tests/e2e/test_kill.py
+chaos: $(VENV)/.installed-dev ## 5,000 simulated crashes, 200 kills of the program, 20 of PostgreSQL (about an hour)
+	WEBSCOUT_SEEDS=5000 WEBSCOUT_KILLS=200 WEBSCOUT_PG_KILLS=20 \
+	  $(BIN)/python -m pytest -n 2 --dist loadscope --timeout 7200 tests/chaos tests/e2e/test_kill*.py
 
 clean: ## remove .venv, caches and build output (never var/, where your data is)
 	rm -rf $(VENV) build ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .import_linter_cache

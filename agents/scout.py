@@ -10,31 +10,53 @@ the chat, the command line and programs.
 
 import asyncio
 import hashlib
+import math
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-
-from pydantic import TypeAdapter
+from functools import partial
 
 from agents.action.agent import ActionAgent, NoWriter
-from agents.configs import ScoutConfig, find_config
-from agents.discovery.agent import AllSourcesFailed, Discovery, DiscoveryAgent, SourceReport
+from agents.configs import Overrides, ScoutConfig, find_config
+from agents.discovery.agent import AllSourcesFailed, DiscoveryAgent, SourceReport
 from agents.discovery.port import Need, Sources
-from agents.discovery.spending import Spending
-from agents.domain.draft import Draft
-from agents.domain.match import Funnel
-from agents.domain.run import Receipt, RunError, ScoutRequest, ScoutResult, Usage
-from agents.matching.agent import Matching, MatchingAgent
-from agents.notices import discovery_notices, matching_notices
+from agents.discovery.spending import BudgetSpent, Spending
+from agents.domain.errors import InvalidValue
+from agents.domain.run import ScoutRequest, ScoutResult
+from agents.matching.agent import MatchingAgent
+from agents.scout_report import EMPTY, REPORT, report_of
+from agents.scout_state import (
+    ScoutState,
+    keep_discovery,
+    keep_drafts,
+    keep_matching,
+    restore_discovery,
+    restore_drafts,
+    restore_matching,
+)
+from agents.store.admission import IdempotencyKey, Quotas
+from agents.store.codec import REQUEST
+from agents.store.ledger import Ledger
 from agents.store.outcomes import OutcomeStore
 from agents.store.people import PeopleStore
-from agents.store.runs import RunStore
+from agents.store.postings import PostingStore
+from agents.store.runs import NewRun, RunStore
+from resilience.budget import Amounts
+from resilience.errors import BudgetExhausted
 from resilience.saga import (
     CLOSING,
+    KILL_SWITCHES,
+    OPEN,
+    EventType,
+    History,
+    IllegalTransition,
+    Kept,
+    Limits,
     Orchestrator,
     RunEnd,
     RunStatus,
     Saga,
+    Spends,
     Step,
     StepContext,
     StepFailed,
@@ -42,44 +64,13 @@ from resilience.saga import (
 )
 
 ENDED = frozenset(CLOSING.values())
+CONFIG_NOT_FOUND = "config-not-found"
+WORKER_LOST = "worker-lost"
+_TYPICAL_FOR_S = 10.0
 
 
-class AlreadyScouting(Exception):  # noqa: N818 - names the situation
-    """The person's earlier scout has not ended."""
-
-    def __init__(self, run_id: str) -> None:
-        super().__init__(f"run {run_id} has not ended")
-        self.run_id = run_id
-
-
-class AlreadyStarted(Exception):  # noqa: N818 - names the situation
-    """A run with this key was journaled before."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScoutState:
-    """What the steps hand on: each fills its own field."""
-
-    user_id: str
-    request: ScoutRequest
-    discovery: Discovery | None = None
-    matching: Matching | None = None
-    drafts: tuple[Draft, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Report:
-    """What is kept of a run beside its matches and drafts."""
-
-    partial: bool
-    receipt: Receipt | None
-    funnel: Funnel
-    notices: tuple[str, ...]
-    usage: Usage
-    error: RunError | None
-
-
-_REPORT = TypeAdapter(_Report)
+class NotParked(Exception):  # noqa: N818 - names the situation
+    """Only a parked run's undo can be tried again."""
 
 
 class ScoutSteps:
@@ -87,25 +78,24 @@ class ScoutSteps:
 
     def __init__(
         self,
+        *,
         discovery: DiscoveryAgent,
         matching: MatchingAgent,
         action: ActionAgent,
         people: PeopleStore,
+        postings: PostingStore,
+        outcomes: OutcomeStore,
     ) -> None:
         self._discovery = discovery
         self._matching = matching
         self._action = action
         self._people = people
-        self._accounts: dict[str, Spending] = {}
-
-    def settle(self, run_id: str) -> float:
-        """Close the run's account; what it was charged, in US dollars."""
-        account = self._accounts.pop(run_id, None)
-        return 0.0 if account is None else account.usd
+        self._postings = postings
+        self._outcomes = outcomes
 
     def saga(self, config: ScoutConfig) -> Saga[ScoutState]:
         """The saga under a configuration."""
-        bound = _BoundSteps(self, config)
+        bound, limits = _BoundSteps(self, config), config.limits
         return Saga(
             name="scout",
             steps=(
@@ -114,6 +104,9 @@ class ScoutSteps:
                     agent="discovery",
                     do=self.discover,
                     deadline_s=config.discover_deadline_s,
+                    kept=Kept(
+                        store=keep_discovery, restore=partial(restore_discovery, self._postings)
+                    ),
                 ),
                 Step(
                     name="match",
@@ -121,6 +114,9 @@ class ScoutSteps:
                     do=bound.match,
                     undo=self._matching.unscore,
                     deadline_s=config.match_deadline_s,
+                    kept=Kept(
+                        store=keep_matching, restore=partial(restore_matching, self._outcomes)
+                    ),
                 ),
                 Step(
                     name="act",
@@ -128,10 +124,30 @@ class ScoutSteps:
                     do=bound.act,
                     undo=self._action.discard,
                     deadline_s=config.act_deadline_s,
+                    kept=Kept(store=keep_drafts, restore=partial(restore_drafts, self._outcomes)),
                 ),
             ),
             undo_deadline_s=config.undo_deadline_s,
+            limits=Limits(
+                steps=limits.steps,
+                tokens=limits.tokens,
+                handoffs=limits.handoffs,
+                usd=limits.apify_usd,
+                timeout_s=limits.timeout_s,
+            ),
         )
+
+    async def show_unranked(self, run_id: str, state: ScoutState) -> None:
+        """Keep what a run that was stopped had found, unranked."""
+        if state.discovery is not None and state.matching is None:
+            await self._matching.show_unranked(
+                run_id,
+                state.discovery.opportunities,
+                state.request.profile,
+                limit=state.request.limit,
+                dismissed=await self._people.dismissed(state.user_id),
+                cached=state.discovery.cached,
+            )
 
     async def discover(self, state: ScoutState, context: StepContext) -> StepOutcome[ScoutState]:
         """Gather the postings of the request's sources."""
@@ -147,10 +163,13 @@ class ScoutSteps:
                 _need(request),
                 sample_fallback=request.sample_fallback,
                 progress=progress,
-                account=self._accounts.setdefault(context.run_id, Spending()),
+                account=Spending(ledger=_Account(context.spends)),
             )
         except AllSourcesFailed as failure:
             raise StepFailed(str(failure), type="sources-failed") from failure
+        answered = sum(report.error is None for report in discovery.sources)
+        if answered < len(discovery.sources):
+            await context.degrade(f"{answered} of {len(discovery.sources)} sources answered")
         return StepOutcome(
             state=replace(state, discovery=discovery),
             report={"found": discovery.found, "duplicates": discovery.duplicates},
@@ -220,6 +239,22 @@ class _BoundSteps:
         return await self.steps.act(state, context, self.config)
 
 
+class _Account:
+    """Implements the sources' Ledger: what they spend is the step's."""
+
+    def __init__(self, spends: Spends) -> None:
+        self._spends = spends
+
+    async def intend(self, mark: str, usd: float) -> None:
+        try:
+            await self._spends.intend(mark, Amounts(usd=usd))
+        except BudgetExhausted as exhausted:
+            raise BudgetSpent(str(exhausted)) from exhausted
+
+    async def settle(self, mark: str, usd: float) -> None:
+        await self._spends.settle(mark, Amounts(usd=usd))
+
+
 class Scout:
     """The use case: start, follow, cancel and take up scouts."""
 
@@ -229,14 +264,30 @@ class Scout:
         steps: ScoutSteps,
         sources: Sources,
         runs: RunStore,
+        ledger: Ledger,
         outcomes: OutcomeStore,
         orchestrator: Orchestrator,
+        quotas: Quotas,
+        overrides: Overrides,
+        monotonic: Callable[[], float],
     ) -> None:
         self._steps = steps
         self._sources = sources
         self._runs = runs
+        self._ledger = ledger
         self._outcomes = outcomes
         self._orchestrator = orchestrator
+        self._quotas = quotas
+        self._overrides = overrides
+        self._monotonic = monotonic
+        self._typical_at, self._typical_s = -math.inf, 0.0
+        self._sagas: dict[str, Saga[ScoutState]] = {}
+
+    def check(self, request: ScoutRequest) -> None:
+        """Raise InvalidValue for an unknown source or configuration."""
+        find_config(request.config)
+        for spec in request.sources:
+            self._sources.check(spec)
 
     async def create(
         self,
@@ -245,31 +296,77 @@ class Scout:
         chat_id: int | None = None,
         *,
         key: str | None = None,
+        team: str | None = None,
+        team_key: IdempotencyKey | None = None,
     ) -> str:
         """Check the request and journal a run for it; nothing is done until `launch`.
 
-        Raises InvalidValue for an unknown source or configuration, AlreadyStarted when the `key`
-        has its run, and AlreadyScouting: a chat has one scout at a time.
+        Raises InvalidValue for an unknown source or configuration. Raises NotAdmitted: KeyTaken
+        when the `key` or the team's key has its run, AlreadyOpen since a chat has one scout at a
+        time, TeamOver, QueueFull.
         """
-        find_config(request.config)
-        for spec in request.sources:
-            self._sources.check(spec)
-        if key is not None and await self._runs.get(_run_id(key)) is not None:
-            raise AlreadyStarted(key)
-        if chat_id is not None and (under_way := await self._runs.open_run_of(user_id)):
-            raise AlreadyScouting(under_way)
+        self.check(request)
         run_id = secrets.token_hex(8) if key is None else _run_id(key)
-        await self._runs.create(run_id, user_id, request, chat_id)
+        new = NewRun(
+            run_id=run_id,
+            kind="scout",
+            user_id=user_id,
+            config=request.config,
+            request=REQUEST.dump_json(request).decode(),
+            chat_id=chat_id,
+            team=team,
+            key=team_key,
+            one_at_a_time=chat_id is not None,
+        )
+        await self._runs.create(new, self._quotas)
         return run_id
 
-    async def launch(self, run_id: str) -> None:
-        """Start the journaled run, or take it up after a restart, in the background."""
+    async def launch(self, run_id: str, *, abandoned: bool = False) -> None:
+        """Start the journaled run, or take it up after a restart, in the background. One that is
+        `abandoned` by who waited for it is only undone."""
         run, request = await self._runs.get(run_id), await self._runs.request(run_id)
         if run is None or request is None or run.status in ENDED:
             return  # forgotten, or done, meanwhile
-        saga = self._steps.saga(find_config(run.config).values)
-        state = ScoutState(user_id=run.user_id, request=request)
-        self._orchestrator.launch(saga, run_id, state, self._keep_report)
+        self.launch_new(run_id, run.user_id, request, abandoned=abandoned)
+
+    def launch_new(
+        self, run_id: str, user_id: str, request: ScoutRequest, *, abandoned: bool = False
+    ) -> None:
+        """Start a run that was journaled just now."""
+        give_up, config = None, request.config
+        if abandoned:
+            give_up = StepFailed("the process that worked for it is gone", type=WORKER_LOST)
+        try:
+            values = find_config(config).values
+        except InvalidValue:
+            words = f"its configuration {config} is not there any more"
+            give_up = StepFailed(words, type=CONFIG_NOT_FOUND)
+            config = ScoutRequest().config  # its undo is that of every scout
+            values = find_config(config).values
+        if (saga := self._sagas.get(config)) is None:
+            saga = self._sagas[config] = self._steps.saga(self._overrides.applied(values))
+        state = ScoutState(run_id=run_id, user_id=user_id, request=request)
+        self._orchestrator.launch(saga, run_id, state, self._keep_report, give_up=give_up)
+
+    async def retry(self, run_id: str) -> None:
+        """Try a parked run's undo again, in the background; raises NotParked, LookupError."""
+        run, request = await self._runs.get(run_id), await self._runs.request(run_id)
+        if run is None:
+            raise LookupError(run_id)
+        if run.status is not RunStatus.PARKED:
+            raise NotParked(run.status)
+        self.launch_new(run_id, run.user_id, request or ScoutRequest(config=run.config))
+
+    def position(self, run_id: str) -> int:
+        """How many runs get their turn before it does, itself counted; 0 when it has had it."""
+        return self._orchestrator.position(run_id)
+
+    async def wait_s(self, position: int) -> float:
+        """How long so many runs take, going by the last ones, in seconds."""
+        now = self._monotonic()
+        if now - self._typical_at > _TYPICAL_FOR_S:
+            self._typical_at, self._typical_s = now, await self._runs.typical_s()
+        return position * self._typical_s
 
     async def wait(self, run_id: str) -> ScoutResult:
         """The result, once the run has ended here."""
@@ -279,8 +376,19 @@ class Scout:
         return await self.result(run_id)
 
     async def cancel(self, run_id: str) -> bool:
-        """Stop the run and undo it; False when it had ended."""
-        return await self._orchestrator.cancel(run_id)
+        """Stop the run and undo it; False when it had ended in another way. Where another process
+        executes it, that one obeys within some seconds. Raises JournalUnavailable."""
+        if await self._orchestrator.cancel(run_id):
+            return True
+        history = History.of(await self._ledger.events(run_id))
+        if history.cancelled and history.status in OPEN:
+            return True
+        try:
+            await self._ledger.append(run_id, EventType.RUN_CANCELLING)
+        except IllegalTransition as refused:
+            return refused.status is RunStatus.COMPENSATING
+        await self.launch(run_id)  # if nobody has it: it has to end
+        return True
 
     async def cancel_open_run_of(self, user_id: str) -> str | None:
         """Cancel the person's run under way, if there is one; returns its id."""
@@ -290,12 +398,10 @@ class Scout:
         await self.launch(run_id)  # if it is not executing yet, or no more: it has to end
         return run_id if await self.cancel(run_id) else None
 
-    async def recover(self, channels: tuple[str, ...]) -> list[str]:
-        """Take up the runs that a restart interrupted; returns their ids."""
-        run_ids = await self._runs.unfinished(channels)
-        for run_id in run_ids:
-            await self.launch(run_id)
-        return run_ids
+    async def abandoned(self, channels: tuple[str, ...]) -> list[str]:
+        """The runs of these channels that nobody executes, oldest first."""
+        run_ids = await self._ledger.abandoned(channels)
+        return [run_id for run_id in run_ids if self._orchestrator.task_of(run_id) is None]
 
     async def result(self, run_id: str) -> ScoutResult:
         """What came of a run, as far as it has come; LookupError when there is no such run."""
@@ -303,13 +409,14 @@ class Scout:
         if run is None:
             raise LookupError(run_id)
         text = await self._runs.text(run_id, "report")
-        report = _EMPTY if text is None else _REPORT.validate_json(text)
+        report = EMPTY if text is None else REPORT.validate_json(text)
+        read = self._outcomes.unscored if report.partial else self._outcomes.matches
         return ScoutResult(
             run_id=run_id,
             status=run.status,
             partial=report.partial,
             receipt=report.receipt,
-            matches=tuple(await self._outcomes.matches(run_id)),
+            matches=tuple(await read(run_id)),
             drafts=tuple(await self._outcomes.drafts(run_id)),
             funnel=report.funnel,
             notices=report.notices,
@@ -318,78 +425,12 @@ class Scout:
         )
 
     async def _keep_report(self, end: RunEnd[ScoutState]) -> None:
-        body = _REPORT.dump_json(_report(end, self._steps.settle(end.run_id))).decode()
+        stopped = end.status is RunStatus.CANCELLED or end.error_type in KILL_SWITCHES
+        if found := stopped and end.state.discovery is not None:
+            await self._steps.show_unranked(end.run_id, end.state)
+        body = REPORT.dump_json(report_of(end, partial=found)).decode()
         await self._runs.keep_text(end.run_id, "report", body)
 
 
 def _run_id(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:16]
-
-
-# --- what a run's end says --------------------------------------------------------------------
-
-_EMPTY = _Report(
-    partial=False, receipt=None, funnel=Funnel(), notices=(), usage=Usage(), error=None
-)
-_WORK = {"discover": "Gathering postings", "match": "Ranking", "act": "Drafting"}
-
-
-def _report(end: RunEnd[ScoutState], spent_usd: float) -> _Report:
-    usage = Usage(steps=end.steps_done, apify_usd=spent_usd)
-    completed = end.status is RunStatus.COMPLETED
-    stopped = tuple(_WORK[name].lower() for name in end.stopped)
-    return _Report(
-        partial=False,  # what did not complete was undone: nothing of it is in the result
-        receipt=None if completed else Receipt(stopped=stopped, spent=usage, undone=end.undone),
-        funnel=_funnel(end.state, shown=completed),
-        notices=tuple(_notices(end.state)),
-        usage=usage,
-        error=_error(end),
-    )
-
-
-def _error(end: RunEnd[ScoutState]) -> RunError | None:
-    if end.error_type is None:
-        return None
-    if end.status is RunStatus.CANCELLED:
-        return RunError(type=end.error_type, message="Cancelled. Nothing of this scout was kept.")
-    failed = _WORK.get(end.failed_step or "", "The scout")
-    if end.status is RunStatus.PARKED:
-        failed = "Undoing"
-    reason = (end.error_message or end.error_type).rstrip(".")
-    kept, advice = "Nothing of this scout was kept", "please try again"
-    if end.error_type == "sources-failed":
-        advice = "please check the sources and try again"
-    if end.status is RunStatus.PARKED:
-        kept = "Some of it could not be undone yet; an operator has to finish that"
-    return RunError(type=end.error_type, message=f"{failed} failed: {reason}. {kept}; {advice}.")
-
-
-def _funnel(state: ScoutState, *, shown: bool) -> Funnel:
-    discovery, matching = state.discovery, state.matching
-    if discovery is None:
-        return Funnel()
-    found = Funnel(
-        found=discovery.found,
-        unreadable=discovery.unreadable,
-        duplicates=discovery.duplicates,
-        filtered={"not_looked_at": discovery.found - discovery.duplicates},
-    )
-    if matching is None:
-        return found
-    return replace(
-        found,
-        expired=matching.expired,
-        inactive=matching.inactive,
-        filtered=matching.filtered,
-        ranked=matching.ranked,
-        shown=len(matching.matches) if shown else 0,
-    )
-
-
-def _notices(state: ScoutState) -> Iterable[str]:
-    if state.discovery is not None:
-        stands_in = state.discovery.sample and state.request.sample_fallback
-        yield from discovery_notices(state.discovery, sample_stands_in=stands_in)
-    if state.matching is not None:
-        yield from matching_notices(state.matching)

@@ -14,11 +14,13 @@ from functools import partial
 from typing import TypeVar
 
 from agents.discovery.port import SourceFailed, Validators
-from agents.discovery.sources.apify_runs import ActorResult, Asks, Credit, RunLimits
+from agents.discovery.sources.actor_run import ActorResult, Credit, RunLimits
+from agents.discovery.sources.apify_runs import Asks
 from agents.discovery.sources.catalogue import Account
 from agents.discovery.sources.feed import JsonReader
 from agents.discovery.sources.feed_list import Feed
 from agents.discovery.sources.http import JsonAnswer, JsonRequest
+from agents.discovery.sources.starts import Begin, Watch
 from agents.domain.errors import InvalidValue
 from bot.settings import Settings
 from cache.port import Stored, Tier, TierFailed, ValueRefused
@@ -206,12 +208,23 @@ class GuardedAccount:
         self._runs = runs
 
     async def run(
-        self, actor: str, run_input: Mapping[str, object], limits: RunLimits
+        self, actor: str, run_input: Mapping[str, object], limits: RunLimits, begin: Begin
     ) -> ActorResult:
-        """Run `actor` and return what it found; raises SourceFailed."""
-        run = partial(self._account.run, actor, run_input, limits)
+        """Run `actor` and return what it found; raises SourceFailed, and what `begin` raises."""
+        run = partial(self._account.run, actor, run_input, limits, begin)
         with _as_source_failed(f"apify:{actor}"):
             return (await self._runs.call(run, least_s=limits.timeout_s)).value
+
+    async def find(self, actor: str, mark: str, at: datetime) -> str | None:
+        """The run that was started with the mark around then; raises SourceFailed."""
+        with _as_source_failed(f"apify:{actor}"):
+            return await self._account.find(actor, mark, at)
+
+    async def adopt(self, actor: str, run_id: str, limits: RunLimits, watch: Watch) -> ActorResult:
+        """What a run found that was started before; raises SourceFailed. It is no start: the
+        guard of starts does not hold it up."""
+        with _as_source_failed(f"apify:{actor}"):
+            return await self._account.adopt(actor, run_id, limits, watch)
 
     async def credit(self) -> Credit:
         """How much of the month's credit is used; raises SourceFailed."""

@@ -4,6 +4,7 @@ A value that can't be used stops the start, with its name and what is allowed.
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -18,6 +19,14 @@ from agents.store.database import async_url
 _HTTP = r"^https?://[^\s/?#]+"
 _TOKEN = re.compile(r"\d{1,20}:[A-Za-z0-9_-]{1,100}")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class TeamKey:
+    """A team of the run API, and a key of its own. A team may have several."""
+
+    team: str
+    key: SecretStr
 
 
 class SettingsRefused(Exception):  # noqa: N818 - names the event
@@ -41,7 +50,10 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = None
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    admin_chat_id: Annotated[tuple[int, ...], NoDecode] = ()
+    api_keys: Annotated[tuple[TeamKey, ...], NoDecode] = ()
     database_url: SecretStr = SecretStr("sqlite:///var/webscout.db")
+    database_replica_url: SecretStr | None = None
     sources: Annotated[tuple[str, ...], NoDecode] = ()
     feeds_file: Path | None = None
     feed_boards: Annotated[tuple[str, ...], NoDecode] = ()
@@ -63,6 +75,19 @@ class Settings(BaseSettings):
     scout_refill_s: Annotated[float, Field(gt=0, le=86_400)] = 60.0
     commands_burst: Annotated[int, Field(ge=1, le=10_000)] = 20
     command_refill_s: Annotated[float, Field(gt=0, le=86_400)] = 2.0
+    runs_at_once: Annotated[int, Field(ge=1, le=10_000)] = 50
+    runs_queued: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
+    team_runs: Annotated[int, Field(ge=1, le=1_000_000)] = 10
+    team_tokens_per_min: Annotated[int, Field(ge=1)] = 200_000
+    team_tokens_per_day: Annotated[int, Field(ge=1)] = 5_000_000
+    run_steps: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    run_tokens: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    run_handoffs: Annotated[int, Field(ge=0, le=1_000)] | None = None
+    run_timeout_s: Annotated[float, Field(gt=0, le=86_400)] | None = None
+    discover_deadline_s: Annotated[float, Field(gt=0, le=86_400)] | None = None
+    match_deadline_s: Annotated[float, Field(gt=0, le=86_400)] | None = None
+    act_deadline_s: Annotated[float, Field(gt=0, le=86_400)] | None = None
+    undo_deadline_s: Annotated[float, Field(gt=0, le=86_400)] | None = None
     scout_config: str = "scout@1"
     source_timeout_s: Annotated[float, Field(gt=0, le=180)] = 30.0
     log_level: str = "INFO"
@@ -81,6 +106,33 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("admin_chat_id", mode="before")
+    @classmethod
+    def _chats(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        if not all(re.fullmatch(r"-?\d{1,19}", part) for part in parts):
+            raise ValueError("not a chat's number; allowed: NUMBER or NUMBER,NUMBER")
+        return tuple(int(part) for part in parts)
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _team_keys(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.strip().partition(":") for part in value.split(",") if part.strip()]
+        for team, _, key in pairs:
+            if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", team):
+                raise ValueError(
+                    "allowed: TEAM:KEY,TEAM:KEY; a team is 1 to 64 of A-Z a-z 0-9 _ . -"
+                )
+            if not re.fullmatch(r"[!-~]{16,256}", key):
+                raise ValueError(f"the key of {team}: allowed are 16 to 256 characters, no blanks")
+        if len({key for _, _, key in pairs}) < len(pairs):
+            raise ValueError("a key is there twice; allowed: each key belongs to one team")
+        return tuple(TeamKey(team, SecretStr(key)) for team, _, key in pairs)
 
     @field_validator("telegram_bot_token")
     @classmethod
@@ -116,9 +168,11 @@ class Settings(BaseSettings):
     def _base(cls, value: str | None) -> str | None:
         return None if value is None else value.rstrip("/")
 
-    @field_validator("database_url")
+    @field_validator("database_url", "database_replica_url")
     @classmethod
-    def _database(cls, value: SecretStr) -> SecretStr:
+    def _database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
         try:
             async_url(value.get_secret_value())
         except InvalidValue as invalid:
@@ -145,6 +199,13 @@ class Settings(BaseSettings):
     def _supabase_whole(self) -> "Settings":
         if (self.supabase_url is None) != (self.supabase_service_role_key is None):
             raise ValueError("SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY: set both, or none")
+        return self
+
+    @model_validator(mode="after")
+    def _replica_is_postgresql(self) -> "Settings":
+        replica = self.database_replica_url
+        if replica is not None and (self.sqlite or replica.get_secret_value().startswith("sqlite")):
+            raise ValueError("DATABASE_REPLICA_URL: a replica of a PostgreSQL in DATABASE_URL")
         return self
 
     @property

@@ -37,6 +37,7 @@ class Amounts:
         )
 
 
+NOTHING = Amounts()
 FIELDS = tuple(field.name for field in fields(Amounts))
 _HAIR = 1e-9
 """Sums of dollars may miss the limit by a hair."""
@@ -99,6 +100,10 @@ class Budget:
                 raise BudgetExhausted(name, limit, asked, getattr(self.left, name))
         self._held = held
         return Charge(self, amounts)
+
+    def recount(self, counted: Amounts, spent: Amounts) -> None:
+        """Something that was counted as spent turned out to be `spent`."""
+        self._spent = self._spent.minus(counted).plus(spent)
 
     def settled(self, held: Amounts, spent: Amounts) -> None:
         """A charge's way back; use its `settle`."""

@@ -10,6 +10,7 @@ from agents.discovery.duplicates import collapse
 from agents.discovery.port import Need, Now, Postings, Reading, Source, SourceFailed, Sources
 from agents.discovery.spending import Spending, paid_by
 from agents.domain.opportunity import Opportunity
+from resilience.saga import JournalUnavailable
 
 SAMPLE = "sample"
 
@@ -101,9 +102,7 @@ class DiscoveryAgent:
         named = [source for sources in resolved.values() for source in sources]
         sources = list({id(source): source for source in named}.values())  # `feeds` and one of them
         with paid_by(account):
-            async with asyncio.TaskGroup() as group:
-                asked = [group.create_task(self._ask(source, progress)) for source in sources]
-        answers = [task.result() for task in asked]
+            answers = await self._ask_all(sources, progress)
         sample = bool(specs) and set(specs) == {SAMPLE}
         if sample_fallback and not sample and not any(r.opportunities for _, r in answers):
             (source,) = self._sources.resolve(SAMPLE, need)
@@ -134,6 +133,26 @@ class DiscoveryAgent:
             unserved=tuple(spec for spec, sources in resolved.items() if not sources),
         )
 
+    async def _ask_all(
+        self, sources: Iterable[Source], progress: Progress | None
+    ) -> list[tuple[SourceReport, Reading]]:
+        """All at once. While the store is out none of them counts: raises JournalUnavailable."""
+
+        async def ask(source: Source) -> tuple[SourceReport, Reading] | JournalUnavailable:
+            try:
+                return await self._ask(source, progress)
+            except JournalUnavailable as out:
+                return out  # raised here, it would cancel the others' paid work
+
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(ask(source)) for source in sources]
+        answers = []
+        for task in asked:
+            if isinstance(answer := task.result(), JournalUnavailable):
+                raise answer
+            answers.append(answer)
+        return answers
+
     async def _ask(self, source: Source, progress: Progress | None) -> tuple[SourceReport, Reading]:
         reading, error = Reading(opportunities=()), None
         deadline_s = source.deadline_s or self._source_deadline_s
@@ -142,6 +161,8 @@ class DiscoveryAgent:
                 reading = await source.read()
         except SourceFailed as failure:
             error = str(failure)
+        except JournalUnavailable:
+            raise
         except TimeoutError:
             error = f"{source.label}: no answer within {deadline_s:g} s"
         except Exception as unexpected:

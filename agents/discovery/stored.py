@@ -19,6 +19,7 @@ from cache.kind import Kind
 from cache.single_flight import SingleFlight
 from cache.tiered import Cached, Origin, TieredCache
 from resilience.deadline import no_deadline
+from resilience.saga import JournalUnavailable
 
 PATIENCE_S = 2.0
 """How long a scout waits for a fresh reading of a feed when something is stored."""
@@ -88,6 +89,10 @@ class Fetcher(Protocol):
 
     async def fetch(self, known: Validators) -> Fetched | None:
         """Fetch; None when nothing has changed since `known`. Raises SourceFailed."""
+        ...
+
+    async def stored(self) -> None:
+        """What was fetched last is on the shelf. Raises nothing."""
         ...
 
 
@@ -175,11 +180,15 @@ class StoredSource:
             with no_deadline():  # of whoever comes first: others wait for this too
                 key = f"{self._fetcher.key} {self._fetcher.period_s:g}"
                 got = await self._readings.get(key, load, fresh_s=self._fetcher.period_s)
+        except JournalUnavailable:
+            raise  # the store is out: that is no fault of the source's
         except Exception as error:  # noqa: BLE001
             # The source boundary: a bug in one must not cost the others' results.
             return await self._failed(old, error)
         if self._is_newer(got, old):
             old = await self._shelve(old, got)
+            if got.error is None:  # also what a process that was killed had cached
+                await self._fetcher.stored()
         if got.error is not None:
             return await self._failed(old, got.error)
         return await self._succeeded(old, got)

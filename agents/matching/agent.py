@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -75,6 +75,23 @@ class MatchingAgent:
         await self._scores.keep_matches(run_id, matching.matches)
         return matching
 
+    async def show_unranked(
+        self,
+        run_id: str,
+        opportunities: Sequence[Opportunity],
+        profile: Profile,
+        *,
+        limit: int,
+        dismissed: frozenset[str] = frozenset(),
+        cached: frozenset[str] = frozenset(),
+    ) -> None:
+        """Keep the newest postings that pass the filters, without a score: what a run that was
+        stopped had found."""
+        unranked = await asyncio.to_thread(
+            self._unranked, opportunities, profile, limit, dismissed, cached
+        )
+        await self._scores.keep_matches(run_id, unranked)
+
     async def unscore(self, run_id: str) -> str | None:
         """The undo of `match`: scores and reasons become NULL, the postings stay."""
         count = await self._scores.unscore(run_id)
@@ -108,15 +125,38 @@ class MatchingAgent:
             unheard=unheard(sifted.kept, wish),
         )
 
+    def _unranked(
+        self,
+        opportunities: Sequence[Opportunity],
+        profile: Profile,
+        limit: int,
+        dismissed: frozenset[str],
+        cached: frozenset[str],
+    ) -> list[Match]:
+        now = self._clock.now()
+        kept = sift(opportunities, profile, PlaceWish.of(profile), dismissed, now).kept
+        found = (opportunity for opportunity, _ in kept)
+        newest = sorted(found, key=lambda o: (o.posted_at or o.fetched_at, o.id), reverse=True)
+        return [
+            _unranked_match(position, opportunity, now, from_cache=opportunity.source in cached)
+            for position, opportunity in enumerate(newest[:limit], 1)
+        ]
+
 
 def _match_of(position: int, best: RankedOpportunity, now: datetime, *, from_cache: bool) -> Match:
-    opportunity = best.opportunity
+    unranked = _unranked_match(position, best.opportunity, now, from_cache=from_cache)
+    return replace(unranked, score=best.score, reasons=best.reasons, cautions=best.cautions)
+
+
+def _unranked_match(
+    position: int, opportunity: Opportunity, now: datetime, *, from_cache: bool
+) -> Match:
     return Match(
         rank=position,
-        score=best.score,
+        score=None,
         method=MatchMethod.HEURISTIC,
-        reasons=best.reasons,
-        cautions=best.cautions,
+        reasons=(),
+        cautions=(),
         provenance=Provenance(
             source=opportunity.source,
             fetched_at=opportunity.fetched_at,

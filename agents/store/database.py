@@ -2,30 +2,43 @@
 
 import asyncio
 import io
+import logging
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import (
     AbstractAsyncContextManager,
     asynccontextmanager,
     contextmanager,
     suppress,
 )
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import URL, Connection, CursorResult, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.engine import URL, Connection, CursorResult, Engine, make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from agents.domain.errors import InvalidValue
-from agents.store.errors import NotOverwritten, StoreError
+from agents.store.errors import NotOverwritten, StoreError, StoreUnavailable
+from agents.store.group_commit import GroupCommit, Work
 
 T = TypeVar("T")
 
-HEAD = "0003"
+log = logging.getLogger(__name__)
+
+HEAD = "0004"
 """The newest migration; a test holds it to what stands in migrations/versions."""
 
 _ALLOWED = "sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"
@@ -33,6 +46,10 @@ _BUSY_TIMEOUT_MS = 10_000
 _CONNECT_TIMEOUT_S = 10.0
 _CHECKPOINT_TRIES = 50
 _CHECKPOINT_PAUSE_S = 0.1
+_SERVER_IS_OUT = frozenset({"08", "53", "57", "58", "25", "40", "55"})
+"""Classes of PostgreSQL's errors: connections, resources, an operator's doing, the disk, a server
+that only reads, a conflict, a lock."""
+_READERS = 3
 _MIGRATION_LOCK = 7_305_210  # any number, the same in every process
 
 
@@ -68,34 +85,86 @@ class Transaction:
 
 
 class Database:
-    """Transactions over one engine. Use as an async context manager."""
+    """Transactions over one engine, and over its replica's. Use as an async context manager.
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    `commit` and `query` are for what many do at once: the work is a function over SQLAlchemy's
+    synchronous connection, run whole in a thread (SQLite) or over the driver (PostgreSQL).
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, *, own: Engine | None = None, replica: AsyncEngine | None = None
+    ) -> None:
         self._engine = engine
         self._reader = engine.execution_options(webscout_reads=True)
         self._sqlite = engine.dialect.name == "sqlite"
+        self._replica = replica
+        self._own = own  # SQLite's file once more, for the threads
+        self._writer = None if own is None else GroupCommit(own)
+        # Threads of their own: reading must not wait for a ranking that takes a second.
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
+        self._own_reader = None if own is None else own.execution_options(webscout_reads=True)
 
     @classmethod
-    def open(cls, text: str) -> Self:
-        """An engine for the address; nothing is connected yet. SQLite's folder is made."""
+    def open(cls, text: str, replica: str | None = None) -> Self:
+        """Engines for the addresses; nothing is connected yet. SQLite's folder is made."""
         url = async_url(text)
         if url.get_backend_name() != "sqlite":
-            return cls(_postgresql(url))
+            second = None if replica is None else _postgresql(async_url(replica))
+            return cls(_postgresql(url), replica=second)
+        own = None
         if url.database and url.database != ":memory:":
             try:
                 Path(url.database).parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise StoreError(f"DATABASE_URL: {error.strerror}: {error.filename}") from error
+            own = sa.create_engine(
+                url.set(drivername="sqlite"), connect_args={"check_same_thread": False}
+            )
+            _listen(own)
         engine = create_async_engine(url)
-        sa.event.listen(engine.sync_engine, "connect", _set_up_sqlite)
-        sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
-        return cls(engine)
+        _listen(engine.sync_engine)
+        return cls(engine, own=own)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._writer is not None:
+            await self._writer.close()
+        await asyncio.to_thread(self._readers.shutdown)
+        if self._own is not None:
+            await asyncio.to_thread(self._own.dispose)
+        if self._replica is not None:
+            await self._replica.dispose()
         await self._engine.dispose()
+
+    async def commit(self, work: Work[T]) -> T:
+        """The result of `work`, which is on the disk then; raises StoreError. It may be run twice,
+        so it has no effects but in the database."""
+        with _translated():
+            if self._writer is not None:
+                return await _to_its_end(self._writer.submit(work))
+            return await _to_its_end(_in_transaction(self._engine, work))
+
+    async def query(self, work: Work[T]) -> T:
+        """The result of `work`, which only reads; raises StoreError."""
+        with _translated():
+            if self._own_reader is not None:
+                loop = asyncio.get_running_loop()
+                reading = loop.run_in_executor(self._readers, _reading, self._own_reader, work)
+                return await _to_its_end(reading)
+            return await _to_its_end(_in_transaction(self._reader, work))
+
+    async def browse(self, work: Work[T]) -> T:
+        """As `query`, from the replica if there is one: what it says may be a little old."""
+        if self._replica is None:
+            return await self.query(work)
+        try:
+            with _translated():
+                return await _to_its_end(_in_transaction(self._replica, work))
+        except StoreUnavailable as out:
+            log.warning("the replica does not answer, the database itself is asked: %s", out)
+            return await self.query(work)
 
     def write(self) -> AbstractAsyncContextManager["Transaction"]:
         """A transaction that may write (SQLite's lock is taken at its start); raises StoreError."""
@@ -105,17 +174,27 @@ class Database:
         """A transaction that only reads; raises StoreError."""
         return _transaction(self._reader)
 
+    def insert(self, table: sa.Table) -> Any:
+        """The dialect's own INSERT, which knows ON CONFLICT."""
+        dialect: Any = sqlite if self._sqlite else postgresql
+        return dialect.insert(table)
+
     def upsert(self, table: sa.Table, keys: tuple[str, ...]) -> Any:
         """INSERT that replaces the other columns of a row with the same keys."""
-        dialect: Any = sqlite if self._sqlite else postgresql
-        statement = dialect.insert(table)
+        statement = self.insert(table)
         others = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
         return statement.on_conflict_do_update(index_elements=keys, set_=others)
 
     def insert_once(self, table: sa.Table) -> Any:
         """INSERT that leaves a row with the same key as it is; its rowcount says which."""
-        dialect: Any = sqlite if self._sqlite else postgresql
-        return dialect.insert(table).on_conflict_do_nothing()
+        return self.insert(table).on_conflict_do_nothing()
+
+    def in_turn(self, connection: Connection, name: str) -> None:
+        """Until the end of the transaction nobody else passes here with that name. (SQLite's
+        writers take turns anyway.)"""
+        if not self._sqlite:
+            number = int.from_bytes(sha256(name.encode()).digest()[:8], signed=True)
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
 
     async def migrate(self) -> bool:
         """Bring the schema up to date; False when it was. Raises StoreError."""
@@ -173,11 +252,17 @@ def _postgresql(url: URL) -> AsyncEngine:
     # prepared on the last one is unknown.
     options = {"statement_cache_size": 0, "timeout": _CONNECT_TIMEOUT_S}
     try:
-        return create_async_engine(url, connect_args=options)
+        # A connection that a restart of the server broke is found out before it is used.
+        return create_async_engine(url, connect_args=options, pool_pre_ping=True)
     except ImportError:
         raise StoreError(
             "DATABASE_URL: PostgreSQL needs asyncpg: install '.[scale]' with .venv/bin/pip"
         ) from None
+
+
+def _listen(engine: Engine) -> None:
+    sa.event.listen(engine, "connect", _set_up_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
@@ -236,6 +321,16 @@ async def _transaction(engine: AsyncEngine) -> AsyncIterator[Transaction]:
                 await _to_its_end(connection.close())  # rolls back what was not committed
 
 
+async def _in_transaction(engine: AsyncEngine, work: Work[T]) -> T:
+    async with engine.begin() as connection:
+        return await connection.run_sync(work)
+
+
+def _reading(engine: Engine, work: Work[T]) -> T:
+    with engine.begin() as connection:
+        return work(connection)
+
+
 async def _truncate_log(driver: Any) -> bool:
     try:
         await driver.execute("PRAGMA busy_timeout=0")  # the tries are the caller's
@@ -270,4 +365,18 @@ def _translated() -> Iterator[None]:
         reason = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
         # asyncpg quotes the value that it can't take
         reason = re.sub(r"(query argument \$\d+):.*", r"\1", reason.splitlines()[0])
-        raise StoreError(f"database: {reason[:300]}") from error
+        kind = StoreUnavailable if _is_out(error) else StoreError
+        raise kind(f"database: {reason[:300]}") from error
+
+
+def _is_out(error: Exception) -> bool:
+    """Whether the same may go well a little later: no connection, a server that starts or stops, a
+    full disk, a lock."""
+    if isinstance(error, DBAPIError):
+        state = str(getattr(error.orig, "sqlstate", None) or "")
+        return (
+            error.connection_invalidated
+            or state[:2] in _SERVER_IS_OUT
+            or (not state and isinstance(error, OperationalError | InterfaceError))
+        )
+    return isinstance(error, OSError | sqlite3.OperationalError | SQLAlchemyTimeout)

@@ -51,10 +51,17 @@ class OutcomeStore:
 
     async def matches(self, run_id: str) -> list[Match]:
         """The run's scored matches, best first; none after an unscore."""
+        return await self._matches(run_id, matches.c.score.is_not(None))
+
+    async def unscored(self, run_id: str) -> list[Match]:
+        """The run's matches without a score: found, but not ranked, or no longer."""
+        return await self._matches(run_id, matches.c.score.is_(None))
+
+    async def _matches(self, run_id: str, which: sa.ColumnElement[bool]) -> list[Match]:
         query = (
             sa.select(matches, opportunities.c.body)
             .join(opportunities, opportunities.c.id == matches.c.opportunity_id)
-            .where((matches.c.run_id == run_id) & matches.c.score.is_not(None))
+            .where((matches.c.run_id == run_id) & which)
             .order_by(matches.c.rank)
         )
         async with self._db.read() as connection:
@@ -64,8 +71,8 @@ class OutcomeStore:
                 rank=row.rank,
                 score=row.score,
                 method=MatchMethod(row.method),
-                reasons=tuple(row.reasons),
-                cautions=tuple(row.cautions),
+                reasons=tuple(row.reasons or ()),
+                cautions=tuple(row.cautions or ()),
                 provenance=PROVENANCE.validate_python(row.provenance),
                 opportunity=replace(
                     OPPORTUNITY.validate_json(row.body),

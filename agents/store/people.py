@@ -20,6 +20,7 @@ from agents.store.schema import (
     opportunities,
     profiles,
     run_messages,
+    run_parts,
     run_texts,
     runs,
     saved,
@@ -233,7 +234,7 @@ class PeopleStore:
 
 async def _forget_rows(connection: Transaction, user_id: str) -> None:
     theirs = sa.select(runs.c.id).where(runs.c.user_id == user_id)
-    for table in (drafts, matches, run_texts, run_messages):
+    for table in (drafts, matches, run_texts, run_parts, run_messages):
         await connection.execute(sa.delete(table).where(table.c.run_id.in_(theirs)))
     who = sa.select(users.c.external_id).where(users.c.id == user_id).scalar_subquery()
     wrote = sa.update(telegram_updates).where(telegram_updates.c.sender_id == who)

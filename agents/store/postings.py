@@ -1,10 +1,12 @@
 """Postings as their sources gave them, the newest copy of each."""
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from agents.domain.opportunity import Opportunity
 from agents.store.codec import OPPORTUNITY
@@ -32,12 +34,30 @@ class PostingStore:
                 for batch in batches:
                     await connection.execute(statement, batch)
 
+    async def get_all(self, ids: Iterable[str]) -> dict[str, Opportunity]:
+        """The postings of these ids, as far as they are stored, by id."""
+        wanted = iter(ids)
+
+        def read(connection: Connection) -> list[str]:
+            bodies: list[str] = []
+            while some := list(islice(wanted, _BATCH)):
+                query = sa.select(opportunities.c.body).where(opportunities.c.id.in_(some))
+                bodies += connection.execute(query).scalars()
+            return bodies
+
+        bodies = await self._db.query(read)
+        return {o.id: o for o in await asyncio.to_thread(_read_all, bodies)}
+
     async def get(self, opportunity_id: str) -> Opportunity | None:
         """One posting, or None when it was never stored."""
         query = sa.select(opportunities.c.body).where(opportunities.c.id == opportunity_id)
         async with self._db.read() as connection:
             body = (await connection.execute(query)).scalar()
         return None if body is None else OPPORTUNITY.validate_json(body)
+
+
+def _read_all(bodies: Iterable[str]) -> list[Opportunity]:
+    return [OPPORTUNITY.validate_json(body) for body in bodies]
 
 
 def _batches(left: Iterator[Opportunity]) -> Iterator[list[dict[str, object]]]:

@@ -1,26 +1,56 @@
-"""Runs: the journal of what happened (append-only), their requests, and where they are answered."""
+"""Runs: who asked for what, and where they are answered. What happens to them is in `ledger.py`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from agents.domain.run import ScoutRequest
+from agents.store.admission import (
+    KEYS_KEPT,
+    IdempotencyKey,
+    NotAdmitted,
+    Quotas,
+    Room,
+    check_key,
+    check_person,
+    check_queue,
+    check_team,
+    keep_key,
+    typical_s,
+)
 from agents.store.codec import REQUEST
 from agents.store.database import Database
-from agents.store.schema import run_events, run_messages, run_texts, runs, users
-from resilience.saga import (
-    CLOSING,
-    Event,
-    EventType,
-    IllegalTransition,
-    JsonValue,
-    RunStatus,
-    next_status,
-)
+from agents.store.ledger import write_event
+from agents.store.prepared import Prepared
+from agents.store.schema import UtcDateTime, idempotency_keys, run_messages, run_texts, runs, users
+from resilience.saga import OPEN, Event, EventType, RunStatus, Standing
 
-_OPEN = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.COMPENSATING)
+_OPEN = tuple(OPEN)
+_new_run = Prepared(
+    sa.insert(runs),
+    *("id", "kind", "user_id", "team", "config", "status", "stopping", "last_seq", "fence"),
+    *("alerted_seq", "created_at"),
+)
+_new_text = Prepared(sa.insert(run_texts), "run_id", "name", "body")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """A run to be journaled. `request` is JSON; `one_at_a_time` is for people."""
+
+    run_id: str
+    kind: str
+    user_id: str
+    config: str
+    request: str
+    chat_id: int | None = None
+    team: str | None = None
+    key: IdempotencyKey | None = None
+    one_at_a_time: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +58,23 @@ class RunRow:
     """A run as the ledger has it."""
 
     id: str
+    kind: str
     user_id: str
+    team: str | None
     config: str
     status: RunStatus
+    last_seq: int
     error_type: str | None
     created_at: datetime
     ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in the list of runs, which is newest first."""
+
+    created_at: datetime
+    run_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,89 +87,109 @@ class RunMessage:
 
 
 class RunStore:
-    """Implements the saga's Journal, and keeps what belongs to a run."""
+    """Begins runs and keeps what belongs to one, beside what happens to it (`Ledger`)."""
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._db = database
         self._now = now
+        self._room = Room()
 
-    async def create(
-        self, run_id: str, user_id: str, request: ScoutRequest, chat_id: int | None
-    ) -> None:
-        """Journal a new run with what was asked and the chat it is answered in."""
+    async def create(self, new: NewRun, quotas: Quotas) -> None:
+        """Journal a new run with what was asked, in one transaction with what allows it.
+
+        Raises NotAdmitted. What was acknowledged is on the disk.
+        """
         now = self._now()
-        row = {
-            "id": run_id,
-            "kind": "scout",
-            "user_id": user_id,
-            "config": request.config,
-            "status": next_status(None, EventType.RUN_QUEUED),
-            "last_seq": 1,
-            "created_at": now,
-        }
-        queued = {"run_id": run_id, "seq": 1, "type": EventType.RUN_QUEUED, "at": now, "data": {}}
-        async with self._db.write() as connection:
-            await connection.execute(sa.insert(runs).values(row))
-            await connection.execute(sa.insert(run_events).values(queued))
-            await connection.execute(
-                sa.insert(run_texts).values(
-                    run_id=run_id, name="request", body=REQUEST.dump_json(request).decode()
-                )
-            )
-            if chat_id is not None:
-                message = sa.insert(run_messages).values(run_id=run_id, chat_id=chat_id)
-                await connection.execute(message)
 
-    async def append(
-        self, run_id: str, event: EventType, data: Mapping[str, JsonValue] | None = None
-    ) -> Event:
-        """Store the event and the status it leads to, in one transaction."""
-        now = self._now()
-        async with self._db.write() as connection:
-            known = sa.select(runs.c.status, runs.c.last_seq).where(runs.c.id == run_id)
-            row = (await connection.execute(known.with_for_update())).one_or_none()
-            if row is None:
-                raise IllegalTransition(None, event)
-            status, seq = next_status(RunStatus(row.status), event), row.last_seq + 1
-            stored = Event(run_id=run_id, seq=seq, type=event, at=now, data=dict(data or {}))
-            await connection.execute(
-                sa.insert(run_events).values(
-                    run_id=run_id, seq=seq, type=event, at=now, data=stored.data
-                )
-            )
-            values: dict[str, object] = {"status": status, "last_seq": seq}
-            if event in CLOSING:
-                values |= {"ended_at": now, "error_type": stored.data.get("error")}
-            await connection.execute(sa.update(runs).where(runs.c.id == run_id).values(values))
-        return stored
+        def work(connection: Connection) -> NotAdmitted | None:
+            try:
+                self._check(connection, new, quotas, now)
+            except NotAdmitted as refused:
+                return refused  # raised, it would roll back what others commit with it
+            self._write(connection, new, now)
+            self._room.took(new.team)
+            return None
 
-    async def events(self, run_id: str) -> list[Event]:
-        """All events of the run, oldest first."""
-        query = sa.select(run_events).where(run_events.c.run_id == run_id)
-        async with self._db.read() as connection:
-            rows = (await connection.execute(query.order_by(run_events.c.seq))).all()
-        return [
-            Event(run_id=r.run_id, seq=r.seq, type=EventType(r.type), at=r.at, data=r.data)
-            for r in rows
-        ]
+        refused = await self._db.commit(work)
+        if refused is not None:
+            raise refused
+
+    def _check(self, connection: Connection, new: NewRun, quotas: Quotas, now: datetime) -> None:
+        self._db.in_turn(connection, new.team or new.user_id)
+        if new.key is not None:
+            check_key(connection, new.key, now)
+        if new.one_at_a_time:
+            check_person(connection, new.user_id, new.run_id)
+        if new.team is not None:
+            check_team(connection, self._room, new.team, quotas, now)
+        check_queue(connection, self._room, quotas, now)
+
+    def _write(self, connection: Connection, new: NewRun, now: datetime) -> None:
+        _new_run.run(connection, _run_values(new, now))
+        queued = Event(run_id=new.run_id, seq=1, type=EventType.RUN_QUEUED, at=now)
+        write_event(connection, queued)
+        text = {"run_id": new.run_id, "name": "request", "body": new.request}
+        _new_text.run(connection, text)
+        if new.key is not None:
+            keep_key(connection, new.key, new.run_id, now)
+        if new.chat_id is not None:
+            row = {"run_id": new.run_id, "chat_id": new.chat_id}
+            connection.execute(sa.insert(run_messages).values(row))
+
+    async def with_key(self, key: IdempotencyKey) -> None:
+        """Raise KeyTaken when the key has its run."""
+
+        await self._db.query(lambda connection: check_key(connection, key, self._now()))
 
     async def get(self, run_id: str) -> RunRow | None:
         """The run's row, or None."""
-        async with self._db.read() as connection:
-            row = (
-                await connection.execute(sa.select(runs).where(runs.c.id == run_id))
-            ).one_or_none()
-        if row is None:
-            return None
-        return RunRow(
-            id=row.id,
-            user_id=row.user_id,
-            config=row.config,
-            status=RunStatus(row.status),
-            error_type=row.error_type,
-            created_at=row.created_at,
-            ended_at=row.ended_at,
-        )
+        query = sa.select(runs).where(runs.c.id == run_id)
+        row = await self._db.query(lambda connection: connection.execute(query).one_or_none())
+        return None if row is None else _run_row(row)
+
+    async def of_team(
+        self, team: str, *, status: RunStatus | None, before: Place | None, limit: int
+    ) -> list[RunRow]:
+        """The team's runs, newest first, from after the place `before`. May be a little old."""
+        query = sa.select(runs).where(runs.c.team == team)
+        if status is not None:
+            query = query.where(runs.c.status == status)
+        if before is not None:
+            newer = sa.tuple_(runs.c.created_at, runs.c.id)
+            query = query.where(
+                newer < sa.tuple_(sa.literal(before.created_at, UtcDateTime), before.run_id)
+            )
+        query = query.order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit)
+        rows = await self._db.browse(lambda connection: connection.execute(query).all())
+        return [_run_row(row) for row in rows]
+
+    async def newest(self, limit: int) -> list[RunRow]:
+        """The newest runs of everybody, for operators. May be a little old."""
+        query = sa.select(runs).order_by(runs.c.created_at.desc()).limit(limit)
+        rows = await self._db.browse(lambda connection: connection.execute(query).all())
+        return [_run_row(row) for row in rows]
+
+    async def drop_old_keys(self) -> None:
+        """Forget the idempotency keys whose time is over."""
+        old = idempotency_keys.c.created_at < self._now() - KEYS_KEPT
+        gone = sa.delete(idempotency_keys).where(old)
+        await self._db.commit(lambda connection: connection.execute(gone).rowcount)
+
+    async def typical_s(self) -> float:
+        """The median of how long the last runs took, in seconds."""
+        return await self._db.query(typical_s)
+
+    async def parked_untold(self) -> list[RunRow]:
+        """The parked runs whose parking the operators were not told of."""
+        untold = (runs.c.status == RunStatus.PARKED) & (runs.c.alerted_seq < runs.c.last_seq)
+        query = sa.select(runs).where(untold).order_by(runs.c.created_at)
+        rows = await self._db.query(lambda connection: connection.execute(query).all())
+        return [_run_row(row) for row in rows]
+
+    async def told_parked(self, run_id: str, seq: int) -> None:
+        """The operators know of the parking that is this event."""
+        told = sa.update(runs).where(runs.c.id == run_id).values(alerted_seq=seq)
+        await self._db.commit(lambda connection: connection.execute(told).rowcount)
 
     async def request(self, run_id: str) -> ScoutRequest | None:
         """What was asked, or None when it was forgotten."""
@@ -138,14 +199,14 @@ class RunStore:
     async def text(self, run_id: str, name: str) -> str | None:
         """A text of the run, or None."""
         where = (run_texts.c.run_id == run_id) & (run_texts.c.name == name)
-        async with self._db.read() as connection:
-            return (await connection.execute(sa.select(run_texts.c.body).where(where))).scalar()
+        query = sa.select(run_texts.c.body).where(where)
+        return await self._db.query(lambda connection: connection.execute(query).scalar())
 
     async def keep_text(self, run_id: str, name: str, body: str) -> None:
         """Replace a text of the run."""
         row = {"run_id": run_id, "name": name, "body": body}
-        async with self._db.write() as connection:
-            await connection.execute(self._db.upsert(run_texts, ("run_id", "name")), row)
+        statement = self._db.upsert(run_texts, ("run_id", "name"))
+        await self._db.commit(lambda connection: connection.execute(statement, row).rowcount)
 
     async def open_run_of(self, user_id: str) -> str | None:
         """The person's run that has not ended, if there is one."""
@@ -159,17 +220,6 @@ class RunStore:
         query = sa.select(runs.c.id).where(where).order_by(runs.c.created_at.desc()).limit(1)
         async with self._db.read() as connection:
             return (await connection.execute(query)).scalar()
-
-    async def unfinished(self, channels: tuple[str, ...]) -> list[str]:
-        """Runs of the people of these channels that have not ended, oldest first."""
-        query = (
-            sa.select(runs.c.id)
-            .join(users, users.c.id == runs.c.user_id)
-            .where(runs.c.status.in_(_OPEN) & users.c.channel.in_(channels))
-            .order_by(runs.c.created_at)
-        )
-        async with self._db.read() as connection:
-            return list((await connection.execute(query)).scalars())
 
     # --- the message a run is answered in -----------------------------------------------------
 
@@ -207,3 +257,35 @@ class RunStore:
         where = run_messages.c.run_id == run_id
         async with self._db.write() as connection:
             await connection.execute(sa.update(run_messages).where(where).values(values))
+
+
+def _run_values(new: NewRun, now: datetime) -> dict[str, object]:
+    standing = Standing().after(EventType.RUN_QUEUED)
+    return {
+        "id": new.run_id,
+        "kind": new.kind,
+        "user_id": new.user_id,
+        "team": new.team,
+        "config": new.config,
+        "status": standing.status,
+        "stopping": standing.stopping,
+        "last_seq": 1,
+        "fence": 0,
+        "alerted_seq": 0,
+        "created_at": now,
+    }
+
+
+def _run_row(row: Any) -> RunRow:
+    return RunRow(
+        id=row.id,
+        kind=row.kind,
+        user_id=row.user_id,
+        team=row.team,
+        config=row.config,
+        status=RunStatus(row.status),
+        last_seq=row.last_seq,
+        error_type=row.error_type,
+        created_at=row.created_at,
+        ended_at=row.ended_at,
+    )

@@ -132,10 +132,18 @@ runs = _table(
     sa.Column("user_id", sa.String(64), nullable=False, index=True),  # outlives the user's row
     sa.Column("config", sa.String(64), nullable=False),
     sa.Column("status", sa.String(16), nullable=False, index=True),
+    sa.Column("stopping", sa.Boolean, nullable=False),  # no forward step may start any more
     sa.Column("last_seq", sa.Integer, nullable=False),
     sa.Column("error_type", sa.String(64)),
+    sa.Column("team", sa.String(64)),  # whose key asked for it, None for people's own
+    # The lease: who executes it, until when, and how often it changed hands.
+    sa.Column("owner", sa.String(128)),
+    sa.Column("lease_until", UtcDateTime),
+    sa.Column("fence", sa.Integer, nullable=False),
+    sa.Column("alerted_seq", sa.Integer, nullable=False),  # of the parking that operators know of
     sa.Column("created_at", UtcDateTime, nullable=False, index=True),
     sa.Column("ended_at", UtcDateTime),
+    sa.Index("ix_runs_team_status", "team", "status"),
 )
 run_events = _table(
     "run_events",
@@ -144,6 +152,35 @@ run_events = _table(
     sa.Column("type", sa.String(32), nullable=False),
     sa.Column("at", UtcDateTime, nullable=False),
     sa.Column("data", sa.JSON, nullable=False),
+)
+run_parts = _table(  # what each completed step made, for taking the run up; gone at its end
+    "run_parts",
+    _key("run_id", sa.ForeignKey("runs.id")),
+    _key("step"),
+    sa.Column("body", sa.Text, nullable=False),  # JSON with its version
+)
+idempotency_keys = _table(
+    "idempotency_keys",
+    _key("team"),
+    _key("key"),  # hashed
+    sa.Column("body", sa.String(64), nullable=False),  # hashed
+    sa.Column("run_id", sa.String(64), sa.ForeignKey("runs.id"), nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False, index=True),
+)
+team_tokens = _table(  # what a team's runs used, by minute
+    "team_tokens",
+    _key("team"),
+    sa.Column("minute", sa.BigInteger, primary_key=True),  # since 1970
+    sa.Column("tokens", sa.BigInteger, nullable=False),
+)
+actor_starts = _table(  # an Apify run is journaled before it is started: found again after a crash
+    "actor_starts",
+    _key("key"),  # of the source with its input
+    sa.Column("mark", sa.String(32), nullable=False),  # stands in the run's input
+    sa.Column("actor", sa.String(128), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("apify_run_id", sa.String(64)),  # None until Apify answered
+    sa.Column("settled_at", UtcDateTime),  # None until the outcome is known
 )
 run_texts = _table(
     "run_texts",

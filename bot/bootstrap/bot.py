@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from functools import partial
 
 from aiohttp import web
+from pydantic import SecretStr
 from telegram import Bot
 from telegram.error import BadRequest, InvalidToken
 from telegram.request import BaseRequest
 
 from agents.discovery.refresh import FeedRefresher
+from agents.recovery import Recovery
+from agents.run_details import RunReader
+from agents.run_feed import RunFeed
 from agents.store.inbox import InboxStore
 from bot.bootstrap.core import Core, Fakes, build_core
-from bot.settings import Settings
+from bot.settings import Settings, TeamKey
 from bot.telegram.application import (
     ALLOWED_UPDATES,
     BotApplication,
@@ -31,19 +35,24 @@ from bot.telegram.handlers import Commands, Desk
 from bot.telegram.intake import Intake
 from bot.telegram.limits import Buckets, Limits
 from bot.telegram.local import TOKEN, LocalTelegram
+from bot.telegram.operators import Operators
 from bot.telegram.polling import insist, poll
 from bot.telegram.progress import ScoutMessages
 from bot.telegram.request import AiohttpRequest
 from bot.telegram.sender import Sender
 from bot.telegram.taps import Taps
+from bot.web.api import Api, add_api
 from bot.web.chat import add_chat
+from bot.web.runs import CHANNEL as API
 from bot.web.server import private_application, public_application, serve
+from bot.web.teams import Teams
 from bot.web.webhook import BODY_BYTES_MAX, PATH, add_webhook
 from resilience.bucket import TokenBucket
 from resilience.clock import Clock
 
 LOCAL, TELEGRAM = "local", "telegram"
-"""The channels that people come by: local mode's one person, and Telegram's users."""
+"""The channels that people come by: local mode's one person, and Telegram's users. Teams come by
+API; CLI is the terminal."""
 
 
 MENU_WITHIN_S = 5.0
@@ -57,6 +66,8 @@ class Running:
     username: str
     failed: asyncio.Future[None]
     """Done, with the reason, when the bot can't go on by itself."""
+    api_key: str | None
+    """The key of the run API that was made for this start."""
 
 
 @asynccontextmanager
@@ -96,14 +107,26 @@ async def build_bot(settings: Settings, fakes: Fakes | None = None) -> AsyncIter
         commands = asyncio.ensure_future(insist(partial(set_commands, application), core.clock))
         stack.push_async_callback(_end, commands)
         await asyncio.wait({commands}, timeout=MENU_WITHIN_S)  # a menu is no reason not to start
-        await messages.recover((wires.channel,))
+        await messages.recover(wires.channels)
+        recovery = Recovery(
+            core.scout, core.clock, wires.channels, messages.follow, core.runs.drop_old_keys
+        )
         await stack.enter_async_context(intake)
         fetching = asyncio.ensure_future(wires.fetch(application.bot, intake))
         stack.push_async_callback(_end, fetching)
         await stack.enter_async_context(_refresher(settings, core))
-        telling = asyncio.ensure_future(core.forgetting.keep_telling())
-        stack.push_async_callback(_end, telling)
-        yield Running(address=address, username=application.bot.username, failed=fetching)
+        for work in (
+            core.forgetting.keep_telling(),
+            rooms.operators.keep_telling(),
+            recovery.keep_recovering(),
+        ):
+            stack.push_async_callback(_end, asyncio.ensure_future(work))
+        yield Running(
+            address=address,
+            username=application.bot.username,
+            failed=fetching,
+            api_key=wires.api_key,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +134,8 @@ class _Wires:
     """What differs between local mode and Telegram: how calls go out and updates come in."""
 
     channel: str
+    channels: tuple[str, ...]
+    """Those whose runs are taken up when nobody executes them."""
     token: str
     base_url: str | None
     request: BaseRequest
@@ -119,18 +144,25 @@ class _Wires:
     fetch: Callable[[Bot, Intake], Awaitable[None]]
     """Brings updates in until cancelled; raises when that can't be done at all."""
     clear_chat: Callable[[], Awaitable[None]] | None = None
+    api_key: str | None = None
 
 
 def _local_wires(settings: Settings, core: Core) -> _Wires:
     telegram = LocalTelegram(core.chat_log)
 
+    keys = settings.api_keys
+    if not keys:  # one for this start: the page's person is the only one who can reach it
+        keys = (TeamKey("local", SecretStr(secrets.token_urlsafe(24))),)
+
     def site(_intake: Intake) -> web.Application:
         application = private_application()
         add_chat(application, telegram)
+        add_api(application, _api(settings, core, keys))
         return application
 
     return _Wires(
         channel=LOCAL,
+        channels=(LOCAL, API),
         token=TOKEN,
         base_url=None,
         request=telegram,
@@ -138,6 +170,7 @@ def _local_wires(settings: Settings, core: Core) -> _Wires:
         site=site,
         fetch=lambda bot, intake: poll(bot, telegram, intake, core.clock, ALLOWED_UPDATES),
         clear_chat=telegram.clear,
+        api_key=None if settings.api_keys else keys[0].key.get_secret_value(),
     )
 
 
@@ -149,10 +182,13 @@ def _telegram_wires(settings: Settings, core: Core) -> _Wires:
     secret = given.get_secret_value() if given is not None else secrets.token_urlsafe(32)
 
     def site(intake: Intake) -> web.Application | None:
-        if settings.webhook_url is None:
+        if settings.webhook_url is None and not settings.api_keys:
             return None
         application = public_application(BODY_BYTES_MAX)
-        add_webhook(application, intake, secret)
+        if settings.webhook_url is not None:
+            add_webhook(application, intake, secret)
+        if settings.api_keys:
+            add_api(application, _api(settings, core, settings.api_keys))
         return application
 
     async def fetch(bot: Bot, intake: Intake) -> None:
@@ -170,12 +206,25 @@ def _telegram_wires(settings: Settings, core: Core) -> _Wires:
 
     return _Wires(
         channel=TELEGRAM,
+        channels=(TELEGRAM, API),
         token=token,
         base_url=settings.telegram_api_base_url,
         request=request,
         inbox=_inbox(core, token),
         site=site,
         fetch=fetch,
+    )
+
+
+def _api(settings: Settings, core: Core, keys: tuple[TeamKey, ...]) -> Api:
+    return Api(
+        teams=Teams(keys),
+        scout=core.scout,
+        reader=RunReader(core.runs, core.ledger, core.scout),
+        feed=RunFeed(core.ledger, core.orchestrator),
+        people=core.people,
+        sources=settings.sources,
+        known_sources=core.catalogue.names,
     )
 
 
@@ -232,7 +281,18 @@ def _rooms(
     )
     limits = Limits(application.bot, _buckets(settings, core.clock), core.clock)
     taps = Taps(desk, limits)
+    operators = Operators(
+        bot=application.bot,
+        chats=settings.admin_chat_id,
+        sender=sender,
+        runs=core.runs,
+        reader=RunReader(core.runs, core.ledger, core.scout),
+        scout=core.scout,
+        messages=messages,
+        orchestrator=core.orchestrator,
+    )
     rooms = Rooms(
+        operators=operators,
         commands=Commands(desk, wires.inbox, limits),
         taps=taps,
         groups=Groups(desk, wires.inbox),

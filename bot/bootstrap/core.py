@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from agents.action.agent import DRAFTS, ActionAgent, DraftCodec
+from agents.configs import Overrides
 from agents.discovery.agent import DiscoveryAgent
 from agents.discovery.codec import FetchedCodec
 from agents.discovery.port import Sources
@@ -20,13 +21,17 @@ from agents.draft import Drafting
 from agents.forget import Forgetting
 from agents.matching.agent import MatchingAgent
 from agents.scout import Scout, ScoutSteps
+from agents.store.admission import Quotas
 from agents.store.chat_log import ChatLog
 from agents.store.database import Database
+from agents.store.ledger import Ledger
 from agents.store.outcomes import OutcomeStore
+from agents.store.owner import Owner
 from agents.store.people import PeopleStore
 from agents.store.postings import PostingStore
 from agents.store.runs import RunStore
 from agents.store.shelf import ShelfStore
+from agents.store.starts import StartStore
 from bot.guards import (
     APIFY,
     APIFY_QUESTIONS,
@@ -69,6 +74,7 @@ class Core:
     people: PeopleStore
     postings: PostingStore
     runs: RunStore
+    ledger: Ledger
     outcomes: OutcomeStore
     chat_log: ChatLog
     discovery: DiscoveryAgent
@@ -91,7 +97,34 @@ class Fakes:
 
 def build_database(settings: Settings) -> Database:
     """The database of the settings; nothing is connected yet."""
-    return Database.open(settings.database_url.get_secret_value())
+    replica = settings.database_replica_url
+    return Database.open(
+        settings.database_url.get_secret_value(),
+        None if replica is None else replica.get_secret_value(),
+    )
+
+
+def _overrides(settings: Settings) -> Overrides:
+    return Overrides(
+        steps=settings.run_steps,
+        tokens=settings.run_tokens,
+        handoffs=settings.run_handoffs,
+        timeout_s=settings.run_timeout_s,
+        apify_usd=settings.apify_run_usd,
+        discover_deadline_s=settings.discover_deadline_s,
+        match_deadline_s=settings.match_deadline_s,
+        act_deadline_s=settings.act_deadline_s,
+        undo_deadline_s=settings.undo_deadline_s,
+    )
+
+
+def _quotas(settings: Settings) -> Quotas:
+    return Quotas(
+        team_runs=settings.team_runs,
+        team_tokens_per_min=settings.team_tokens_per_min,
+        team_tokens_per_day=settings.team_tokens_per_day,
+        queued=settings.runs_queued,
+    )
 
 
 def _check_sources(settings: Settings, sources: Sources) -> None:
@@ -138,7 +171,7 @@ async def ask_supabase(settings: Settings) -> None:
 
 @asynccontextmanager
 async def build_catalogue(
-    settings: Settings, shelf: ShelfStore, guards: Guards, cache: Cache
+    settings: Settings, shelf: ShelfStore, starts: StartStore, guards: Guards, cache: Cache
 ) -> AsyncIterator[Catalogue]:
     """The sources that postings come from; what they fetch ends when it is left.
 
@@ -159,7 +192,13 @@ async def build_catalogue(
             guard = guards.make(APIFY, apify_policy(settings), source_fault)
             account = GuardedAccount(runs, guard)
             await stack.enter_async_context(credit_watched(account, guard.breaker, guards.clock))
-            apify = Apify(actors=actors, account=account, run_usd=settings.apify_run_usd)
+            apify = Apify(
+                actors=actors,
+                account=account,
+                starts=starts,
+                clock=guards.clock,
+                run_usd=settings.apify_run_usd,
+            )
         work = await stack.enter_async_context(SingleFlight[Refreshed]())
         yield Catalogue(
             clock=guards.clock,
@@ -176,10 +215,12 @@ async def build_catalogue(
 async def build_catalogue_alone(settings: Settings) -> AsyncIterator[Catalogue]:
     """The sources over a database that is up to date, without the rest of the product."""
     async with build_database(settings) as database:
-        shelf, guards = ShelfStore(database, PostingStore(database)), Guards(SystemClock())
+        clock = SystemClock()
+        shelf, guards = ShelfStore(database, PostingStore(database)), Guards(clock)
+        starts = StartStore(database, clock.now)
         async with (
             build_cache(settings, guards) as cache,
-            build_catalogue(settings, shelf, guards, cache) as catalogue,
+            build_catalogue(settings, shelf, starts, guards, cache) as catalogue,
         ):
             yield catalogue
 
@@ -200,11 +241,17 @@ async def build_core(settings: Settings, fakes: Fakes | None = None) -> AsyncIte
         shelf = ShelfStore(database, postings)
         guards = Guards(clock)
         cache = await stack.enter_async_context(build_cache(settings, guards))
-        catalogue = await stack.enter_async_context(build_catalogue(settings, shelf, guards, cache))
+        starts = StartStore(database, clock.now)
+        catalogue = await stack.enter_async_context(
+            build_catalogue(settings, shelf, starts, guards, cache)
+        )
         sources = fakes.sources(catalogue) if fakes.sources is not None else catalogue
         _check_sources(settings, sources)
         action = fakes.action or ActionAgent(outcomes, cache.of(DRAFTS, DraftCodec()))
-        orchestrator = await stack.enter_async_context(Orchestrator(runs, clock))
+        ledger = Ledger(database, clock.now, Owner())
+        orchestrator = await stack.enter_async_context(
+            Orchestrator(ledger, clock, runs_max=settings.runs_at_once)
+        )
         deadline_s = settings.source_timeout_s
         discovery = DiscoveryAgent(sources, postings, clock, source_deadline_s=deadline_s)
         matching = MatchingAgent(outcomes, clock)
@@ -219,6 +266,7 @@ async def build_core(settings: Settings, fakes: Fakes | None = None) -> AsyncIte
             people=people,
             postings=postings,
             runs=runs,
+            ledger=ledger,
             outcomes=outcomes,
             chat_log=ChatLog(database),
             discovery=discovery,
@@ -226,11 +274,22 @@ async def build_core(settings: Settings, fakes: Fakes | None = None) -> AsyncIte
             action=action,
             orchestrator=orchestrator,
             scout=Scout(
-                steps=ScoutSteps(discovery, matching, action, people),
+                steps=ScoutSteps(
+                    discovery=discovery,
+                    matching=matching,
+                    action=action,
+                    people=people,
+                    postings=postings,
+                    outcomes=outcomes,
+                ),
                 sources=sources,
                 runs=runs,
+                ledger=ledger,
                 outcomes=outcomes,
                 orchestrator=orchestrator,
+                quotas=_quotas(settings),
+                overrides=_overrides(settings),
+                monotonic=clock.monotonic,
             ),
             drafting=Drafting(action, outcomes, people, runs),
             forgetting=Forgetting(people, cache, clock),

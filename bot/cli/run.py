@@ -35,6 +35,8 @@ async def run(settings: Settings) -> int:
             gc.collect()
             gc.freeze()
             print(_greeting(settings, running), flush=True)
+            if running.api_key is not None:
+                print(f"Run API: {running.address}/v1/runs, key {running.api_key}", flush=True)
             print("Ctrl-C stops it; your data stays.", flush=True)
             await _until(stop, running)
             print("Stopping…", flush=True)

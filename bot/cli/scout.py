@@ -98,7 +98,7 @@ async def _cancel_when(interrupted: asyncio.Event, core: Core, run_id: str) -> N
 
 def _progress(event: Event) -> str:
     match event.type:
-        case EventType.STEP_PROGRESS:
+        case EventType.STEP_PROGRESS if "source" in event.data:
             return f"{event.data['found']:,} postings from {event.data['source']} …"
         case EventType.STEP_STARTED:
             return {"discover": "Gathering postings …", "match": "Ranking …", "act": "Drafting …"}[

@@ -33,6 +33,7 @@ from bot.telegram.chats import Presence
 from bot.telegram.groups import Groups
 from bot.telegram.handlers import Commands
 from bot.telegram.limits import Limits, limited
+from bot.telegram.operators import Operators
 from bot.telegram.sender import Sender
 from bot.telegram.taps import Taps
 
@@ -69,6 +70,7 @@ class Rooms:
     groups: Groups
     presence: Presence
     limits: Limits
+    operators: Operators
 
 
 def build_application(
@@ -94,13 +96,34 @@ def add_handlers(application: BotApplication, rooms: Rooms) -> None:
     """The table. An edited message is not a new command, so only new messages count; posts of
     channels and messages of other bots are nobody's."""
     application.add_handler(TypeHandler(Update, rooms.presence.seen), group=-1)
-    _add_private_handlers(application, rooms)  # first: nearly all updates are theirs
+    _add_operators_handlers(application, rooms)
+    _add_private_handlers(application, rooms)  # before the groups: nearly all updates are theirs
     _add_group_handlers(application, rooms)
     application.add_handler(
         ChatMemberHandler(rooms.presence.membership, ChatMemberHandler.MY_CHAT_MEMBER)
     )
     application.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE, rooms.presence.migrated))
     application.add_error_handler(_apologise)
+
+
+class _InOperatorsChats(filters.MessageFilter):
+    """What is said in the operators' chats; asked each time."""
+
+    def __init__(self, operators: Operators) -> None:
+        super().__init__()
+        self._operators = operators
+
+    def filter(self, message: Message) -> bool:
+        """Whether it was said in one of them."""
+        return self._operators.are_in(message.chat_id)
+
+
+def _add_operators_handlers(application: BotApplication, rooms: Rooms) -> None:
+    operators = rooms.operators
+    which = filters.UpdateType.MESSAGE & _OF_PEOPLE & _InOperatorsChats(operators)
+    table = {"runs": operators.list_runs, "run": operators.show_run, "retry": operators.retry}
+    for name, handler in table.items():
+        application.add_handler(CommandHandler(name, handler, filters=which))
 
 
 def _add_private_handlers(application: BotApplication, rooms: Rooms) -> None:

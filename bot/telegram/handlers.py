@@ -16,7 +16,8 @@ from agents.domain.errors import InvalidValue
 from agents.domain.run import QUERY_MAX, ScoutRequest
 from agents.draft import Drafting, NoSuchMatch
 from agents.forget import Forgetting, NotOverwrittenYet
-from agents.scout import AlreadyScouting, AlreadyStarted, Scout
+from agents.scout import Scout
+from agents.store.admission import AlreadyOpen, KeyTaken, QueueFull
 from agents.store.people import PeopleStore, Person
 from agents.store.runs import RunStore
 from bot.telegram import views
@@ -96,10 +97,14 @@ class Desk:
         except InvalidValue as invalid:
             await self.say(chat_id, refusal(invalid, "Nothing was started."))
             return
-        except AlreadyStarted:
+        except KeyTaken:
             return
-        except AlreadyScouting:
+        except AlreadyOpen:
             await self.say(chat_id, "A scout of yours is under way. /cancel stops it.")
+            return
+        except QueueFull as full:
+            words = views.wait_words(full.wait_s)
+            await self.say(chat_id, f"{full.position:,} scouts are waiting; try again in {words}.")
             return
         await self.messages.begin(run_id, message_id)
 

@@ -110,17 +110,20 @@ class ScoutMessages:
         """Start the journaled run, and a message for it or the one given, in the background."""
         if message_id is not None:
             await self._runs.keep_message(run_id, message_id)
-        self._follow(run_id)
+        self.follow(run_id)
 
     async def recover(self, channels: tuple[str, ...]) -> None:
         """After a restart: answer the runs that ended unanswered, take up the others."""
         for run_id in await self._runs.unanswered(channels):
             self._start(f"answer:{run_id}", self._answer_in_time(run_id))
-        for run_id in await self._runs.unfinished(channels):
+        for run_id in await self._scout.abandoned(channels):
             log.info("taking up run %s after a restart", run_id)
-            self._follow(run_id)
+            self.follow(run_id)
 
-    def _follow(self, run_id: str) -> None:
+    def follow(self, run_id: str) -> None:
+        """Start the run, or take it up, and answer it in its message, in the background."""
+        if run_id in self._changed:
+            return
         self._changed[run_id] = asyncio.Event()
         self._lines[run_id] = []
         self._start(f"follow:{run_id}", self._edit_until_ended(run_id))
@@ -156,6 +159,10 @@ class ScoutMessages:
     async def _show_progress_of(self, run_id: str) -> None:
         """Until the run ends: progress at most every EDIT_EVERY_S, the newest only."""
         waiting = asyncio.ensure_future(self._scout.wait(run_id))
+        if position := self._scout.position(run_id):
+            words = views.wait_words(await self._scout.wait_s(position))
+            self._lines[run_id].append(f"Waiting: {position:,}. in the queue, about {words}…")
+            self._changed[run_id].set()
         try:
             while not waiting.done():
                 changed = asyncio.ensure_future(self._changed[run_id].wait())
@@ -249,6 +256,8 @@ class ScoutMessages:
 def _line(event: Event) -> str | None:
     data = event.data
     match event.type, data.get("step"):
+        case EventType.STEP_PROGRESS, _ if "source" not in data:
+            return None
         case EventType.STEP_PROGRESS, _ if data.get("failed"):
             return f"{data['source']}: no answer"
         case EventType.STEP_PROGRESS, _:

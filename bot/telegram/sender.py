@@ -84,6 +84,12 @@ class Sender(BaseRateLimiter[object]):
         """Note that the person blocked the bot."""
         self._blocked.add(chat_id)
 
+    def present(self, chat_id: int) -> int:
+        """The id that the chat has now."""
+        for _ in range(MOVES_MAX):
+            chat_id = self._moves.get(chat_id, chat_id)
+        return chat_id
+
     async def moved(self, old: int, new: int) -> None:
         """Note that a chat has another id from now on."""
         self._moves[old] = new

@@ -30,6 +30,7 @@ _NOTICES_SHOWN = 4
 _ALSO_SHOWN = 2
 _LINK_MAX = 300
 _SAVED_SHOWN = 12
+_PARTIAL_SHOWN = 5
 _DRAFT_SHOWN = 3_600
 
 COMMANDS: tuple[tuple[str, str], ...] = (
@@ -193,8 +194,26 @@ def ended(result: ScoutResult) -> View:
     lines = [cut(message, 600)]
     if result.receipt is not None:
         lines.append(_receipt(result.receipt, stopped=result.status == "cancelled"))
+    if result.partial and result.matches:
+        shown = "\n".join(f"• {_unranked_line(match)}" for match in result.matches[:_PARTIAL_SHOWN])
+        lines.append(f"Found before it was stopped, not ranked:\n{shown}")
     again = _button("Refresh", Tap(action=Action.REFRESH, subject=result.run_id))
     return View(text="\n\n".join(lines), keyboard=_rows([again]))
+
+
+def _unranked_line(match: Match) -> str:
+    o = match.opportunity
+    title = cut(o.title, 90)
+    if o.url:
+        title = f'<a href="{escape(o.url)}">{title}</a>'
+    return f"{title} · {cut(o.organisation, 40)}" if o.organisation else title
+
+
+def wait_words(seconds: float) -> str:
+    """How long to wait, roughly."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60):,} min"
 
 
 def _receipt(receipt: Receipt, *, stopped: bool) -> str:

@@ -82,7 +82,10 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPRequestEntityTooLarge:
         return problem(413, "body-too-large", "the body is longer than is read")
     except web.HTTPException as error:
-        return problem(error.status, error.reason.lower().replace(" ", "-"), error.reason)
+        refused = problem(error.status, error.reason.lower().replace(" ", "-"), error.reason)
+        if "Allow" in error.headers:
+            refused.headers["Allow"] = error.headers["Allow"]
+        return refused
     except ConnectionError:
         raise
     except Exception:

@@ -14,7 +14,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from agents.store.chat_log import ChatLog
 from agents.store.database import Database, async_url
+from agents.store.ledger import Ledger
 from agents.store.outcomes import OutcomeStore
+from agents.store.owner import Owner
 from agents.store.people import PeopleStore
 from agents.store.postings import PostingStore
 from agents.store.runs import RunStore
@@ -34,6 +36,7 @@ class Stores:
     people: PeopleStore
     postings: PostingStore
     runs: RunStore
+    ledger: Ledger
     outcomes: OutcomeStore
     chat_log: ChatLog
 
@@ -46,9 +49,14 @@ class Stores:
             people=PeopleStore(database, clock.now),
             postings=PostingStore(database),
             runs=RunStore(database, clock.now),
+            ledger=Ledger(database, clock.now, Owner()),
             outcomes=OutcomeStore(database, clock.now),
             chat_log=ChatLog(database),
         )
+
+    def elsewhere(self, name: str = "another-machine:1:0") -> Ledger:
+        """The ledger of another process that shares the database."""
+        return Ledger(self.database, self.clock.now, Owner(name))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -68,15 +76,16 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres: str) -> str:
     """The name of a migrated PostgreSQL database to copy."""
-    asyncio.run(_administrate(postgres, "CREATE DATABASE migrated"))
+    asyncio.run(administrate(postgres, "CREATE DATABASE migrated"))
     asyncio.run(_migrate(_address_of(postgres, "migrated")))
     return "migrated"
 
 
 @pytest.fixture
 def address(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of a database of this test's own: empty, or migrated if it asks for `stores`."""
-    migrated = "stores" in request.fixturenames
+    """The address of a database of this test's own: empty, or migrated if it asks for `stores` or
+    `migrated_address`."""
+    migrated = not {"stores", "migrated_address"}.isdisjoint(request.fixturenames)
     if backend == "sqlite":
         file = tmp_path / "var" / "webscout.db"
         if migrated:
@@ -87,9 +96,15 @@ def address(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Ite
     server = request.getfixturevalue("postgres")
     template = request.getfixturevalue("migrated_postgres") if migrated else "template1"
     name = f"test_{secrets.token_hex(4)}"
-    asyncio.run(_administrate(server, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    asyncio.run(administrate(server, f"CREATE DATABASE {name} TEMPLATE {template}"))
     yield _address_of(server, name)
-    asyncio.run(_administrate(server, f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(administrate(server, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def migrated_address(address: str) -> str:
+    """The address of a migrated database of this test's own, for who opens it."""
+    return address
 
 
 @pytest.fixture
@@ -115,7 +130,8 @@ async def _migrate(address: str) -> None:
         await database.migrate()
 
 
-async def _administrate(server: str, statement: str) -> None:
+async def administrate(server: str, statement: str) -> None:
+    """Run a statement that stands in no transaction."""
     engine = create_async_engine(async_url(server), isolation_level="AUTOCOMMIT")
     async with engine.connect() as connection:
         await connection.execute(sa.text(statement))

@@ -11,9 +11,9 @@ from agents.discovery.port import Shelf, ShelfState, Validators
 from agents.domain.draft import Draft, DraftMethod
 from agents.domain.match import Match, MatchMethod, Provenance
 from agents.domain.opportunity import Opportunity
-from agents.domain.run import ScoutRequest
 from agents.store.shelf import ShelfStore
 from tests.contract.conftest import Stores
+from tests.contract.given import a_run
 from tests.fakes.clock import NOON
 from tests.fakes.opportunities import opportunity
 from tests.fakes.shelf import MemoryShelf
@@ -136,7 +136,7 @@ async def test_pruning_drops_what_nobody_refers_to(shelf: ShelfStore, stores: St
     await stores.people.save(person.id, "saved")
     await stores.people.dismiss(person.id, "dismissed")
     for run_id in ("run", "other"):
-        await stores.runs.create(run_id, person.id, ScoutRequest(), None)
+        await a_run(stores, person.id, run_id)
     provenance = Provenance(source="a", fetched_at=NOON, from_cache=False, age_s=0.0)
     match = Match(
         rank=1,

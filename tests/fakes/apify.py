@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Self
 
 from aiohttp import web
@@ -63,6 +64,7 @@ class Actor:
     faults: dict[str, Fault] = field(default_factory=dict)
     held: bool = False
     start_held: bool = False
+    answers_lost: int = 0
     starts: int = 0
     aborts: int = 0
 
@@ -79,6 +81,10 @@ class Actor:
         """A start is carried out, but not answered until `release_start`."""
         self.start_held = True
 
+    def lose_answer(self, times: int = 1) -> None:
+        """The next starts are carried out, but the connection breaks before they are answered."""
+        self.answers_lost = times
+
     def release_start(self) -> None:
         """Starts are answered."""
         self.start_held = False
@@ -93,6 +99,7 @@ class FakeRun:
     actor: Actor
     input: object
     query: dict[str, str]
+    started_at: datetime
     status: str = "READY"
     polled: int = 0
 
@@ -123,8 +130,8 @@ class FakeRun:
             "actId": self.actor.name.replace("/", "~"),
             "userId": "user1",
             "status": self.status,
-            "startedAt": _iso(_STARTED),
-            "finishedAt": _iso(_STARTED + timedelta(seconds=9)) if self.ended else None,
+            "startedAt": _iso(self.started_at),
+            "finishedAt": _iso(self.started_at + timedelta(seconds=9)) if self.ended else None,
             "buildId": "build1",
             "buildNumber": "0.0.1",
             "meta": {"origin": "API"},
@@ -149,10 +156,12 @@ class FakeApify:
     """The stand-in, an async context manager.
 
     `url` is its base address, without /v2. Account faults are by operation: limits, usage, me.
+    `now` is its clock, the real one until a test sets another.
     """
 
     def __init__(self, token: str = TOKEN) -> None:
         self.token = token
+        self.now: Callable[[], datetime] = partial(datetime.now, UTC)
         self.url = ""
         self.used_usd = 0.0
         self.limit_usd = 5.0
@@ -197,6 +206,20 @@ class FakeApify:
     def seen(self, operation: str) -> list[Seen]:
         """The requests of that operation, oldest first."""
         return [request for request in self.requests if request.operation == operation]
+
+    def begin(
+        self, actor: Actor, run_input: object, query: dict[str, str] | None = None
+    ) -> FakeRun:
+        """A run of the actor begins now, whoever started it: it is not counted as a start."""
+        run = FakeRun(
+            id=f"run{len(self.runs) + 1}",
+            actor=actor,
+            input=run_input,
+            query=query or {},
+            started_at=self.now(),
+        )
+        self.runs.append(run)
+        return run
 
     async def until(self, found: Callable[[], bool]) -> None:
         """Wait until `found()`; it is asked again whenever something here changes."""
@@ -278,15 +301,13 @@ class FakeApify:
         if self.used_usd >= self.limit_usd:
             message = "By launching this job you will exceed your remaining usage"
             return _error(402, "not-enough-usage-to-run-paid-actor", message)
-        run = FakeRun(
-            id=f"run{len(self.runs) + 1}",
-            actor=actor,
-            input=json.loads(await request.text() or "null"),
-            query=dict(request.query),
-        )
-        self.runs.append(run)
+        run_input = json.loads(await request.text() or "null")
+        run = self.begin(actor, run_input, dict(request.query))
         actor.starts += 1
         self.notify()
+        if actor.answers_lost and request.transport is not None:
+            actor.answers_lost -= 1
+            request.transport.close()
         await self._until(lambda: not actor.start_held or self._closing)
         if "waitForFinish" in request.query:
             await self._wait(run, request)
@@ -347,7 +368,14 @@ class FakeApify:
 
     async def _runs(self, request: web.Request) -> web.Response:
         actor = self._actor(request)
-        runs = [run.summary() for run in self.runs if run.actor is actor]
+        after, before = (_moment(request.query.get(k)) for k in ("startedAfter", "startedBefore"))
+        runs = [
+            run.summary()
+            for run in self.runs
+            if run.actor is actor
+            and (after is None or run.started_at >= after)
+            and (before is None or run.started_at <= before)
+        ]
         desc = request.query.get("desc") in {"1", "true"}
         offset, limit = (int(request.query.get(k, d)) for k, d in (("offset", 0), ("limit", 1000)))
         items = (runs[::-1] if desc else runs)[offset : offset + limit]
@@ -418,6 +446,10 @@ def _cleaned(row: object) -> object:
 def _cycle() -> dict[str, str]:
     month = timedelta(days=30)
     return {"startAt": _iso(_STARTED), "endAt": _iso(_STARTED + month)}
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def _iso(moment: datetime) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from agents.discovery.agent import AllSourcesFailed
 from agents.discovery.port import Need
+from agents.discovery.sources.apify_runs import START_MARK
 from agents.domain.kind import Kind
 from agents.domain.run import ScoutRequest
 from bot.bootstrap import Core, Fakes, build_core
@@ -71,6 +72,13 @@ def one_actor(folder: Path, **changes: object) -> Path:
     return path
 
 
+def unmarked(run_input: object) -> Row:
+    """A run's input as the actor's template has it: less the start's mark, which is there."""
+    assert isinstance(run_input, dict)
+    assert len(run_input[START_MARK]) == 32
+    return {name: value for name, value in run_input.items() if name != START_MARK}
+
+
 def test_apify_without_a_token(webscout: Run) -> None:
     """Wrong usage, said in one line that names what is missing."""
     code, out, err = webscout("scout", "--source", "apify")
@@ -107,7 +115,7 @@ async def test_the_input_is_filled_with_the_need(tmp_path: Path, apify: FakeApif
         await core.discovery.discover(
             ("apify",), Need(query="Rust", locations=("Berlin",), kinds=(Kind.JOB, Kind.GRANT))
         )
-    inputs = {run.actor.name: run.input for run in apify.runs}
+    inputs = {run.actor.name: unmarked(run.input) for run in apify.runs}
     assert inputs == {
         INDEED: {
             "position": "rust", "location": "Berlin", "maxItems": 100, "saveOnlyUniqueItems": True,
@@ -459,6 +467,24 @@ async def test_a_part_does_not_replace_the_whole(tmp_path: Path, apify: FakeApif
         result = await scout(core, kinds=(Kind.JOB,))
     assert titles(result) == ["Florist", "Python Developer"]
     assert {match.provenance.age_s for match in result.matches} == {3600}
+
+
+async def test_a_start_whose_answer_was_lost_is_not_paid_for_again(
+    tmp_path: Path, apify: FakeApify
+) -> None:
+    """The next scout, after a restart, uses its run; it is charged to that one."""
+    clock, actor = HeldClock(), apify.actor(INDEED)
+    apify.now, actor.items, actor.usage_usd = clock.now, ITEMS, 0.25
+    actor.lose_answer()
+    one = one_actor(tmp_path)
+    async with product(tmp_path, apify, clock, apify_actors_file=one) as core:
+        in_doubt = await scout(core)
+    assert in_doubt.usage.apify_usd == 0.4  # the most that it may have cost
+    clock.advance(31)
+    async with product(tmp_path, apify, clock, apify_actors_file=one) as core:
+        result = await scout(core)
+    assert titles(result) == ["Florist", "Python Developer"]
+    assert (apify.starts, result.usage.apify_usd) == (1, 0.25)
 
 
 # --- real items -------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ async def test_every_agent_reports_to_the_orchestrator(tmp_path: Path, source: s
         await core.scout.launch(run_id)
         result = await core.scout.wait(run_id)
         assert result.status == "completed"
-        assert heard == (await core.runs.events(run_id))[1:]
+        assert heard == (await core.ledger.events(run_id))[1:]
         completed = [e.data for e in heard if e.type is EventType.STEP_COMPLETED]
         assert completed == [
             {"step": "discover", "agent": "discovery", "found": 3, "duplicates": 0},

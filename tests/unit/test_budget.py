@@ -186,3 +186,12 @@ def test_what_was_settled_before_the_error_counts() -> None:
         charge.settle(Amounts(steps=2))
         raise KeyError
     assert (budget.held, budget.spent) == (Amounts(), Amounts(steps=2))
+
+
+def test_what_was_counted_can_be_counted_anew() -> None:
+    """What turned out to be less is free again, and more is met by the next charge."""
+    budget = Budget(LIMITS, Amounts(tokens=900, usd=0.5))
+    budget.recount(Amounts(tokens=500), Amounts(tokens=200, usd=0.25))
+    assert (budget.spent, budget.held) == (Amounts(tokens=600, usd=0.75), Amounts())
+    budget.recount(Amounts(), Amounts(tokens=1_000))
+    assert budget.left.tokens == 0

@@ -47,6 +47,9 @@ class FakeFetcher:
         """How often it was asked."""
         return len(self.known)
 
+    async def stored(self) -> None:
+        """Nothing is owed."""
+
     async def fetch(self, known: Validators) -> Fetched | None:
         """The next answer, when the gate is open."""
         self.known.append(known)
@@ -225,6 +228,9 @@ class PaidFetcher(FakeFetcher):
     """Each fetch costs 25 cents, also one that fails or is cancelled."""
 
     patience_s: float | None = None
+
+    async def stored(self) -> None:
+        """Nothing is owed."""
 
     async def fetch(self, known: Validators) -> Fetched | None:
         """The next answer."""

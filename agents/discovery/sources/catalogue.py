@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Protocol
 
 from agents.discovery.port import Need, Now, Shelf, Source, SourceFailed
-from agents.discovery.sources.actor import ActorFetcher, Runs
+from agents.discovery.sources.actor import ActorFetcher, Clock, Runs
 from agents.discovery.sources.actor_list import Actor, fill
-from agents.discovery.sources.apify_runs import Credit
+from agents.discovery.sources.actor_run import Credit
 from agents.discovery.sources.feed import FeedFetcher, JsonReader
 from agents.discovery.sources.feed_list import Feed
 from agents.discovery.sources.file import FileSource
 from agents.discovery.sources.sample import SampleSource
+from agents.discovery.sources.starts import Starts
 from agents.discovery.stored import Fetched, Refreshed, StoredSource
 from agents.domain.errors import InvalidValue
 from cache.single_flight import SingleFlight
@@ -34,6 +35,8 @@ class Apify:
 
     actors: tuple[Actor, ...]
     account: Account
+    starts: Starts
+    clock: Clock
     run_usd: float
 
 
@@ -62,6 +65,12 @@ class Catalogue:
             for feed in feeds
             if http is not None
         }
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The specs that name a source here, but for files."""
+        apify = ("apify",) if self._apify is not None else ()
+        return ("sample", "feeds", *apify, *self.feeds)
 
     def check(self, spec: str) -> None:
         """Raises InvalidValue for a spec that names no source."""
@@ -113,7 +122,8 @@ class Catalogue:
                     layout=actor.layout(template),
                     charge_max_usd=_floor(min(actor.charge_max_usd, share)),
                     runs=apify.account,
-                    now=self._clock.now,
+                    starts=apify.starts,
+                    clock=apify.clock,
                 )
             )
             for actor, template in asked

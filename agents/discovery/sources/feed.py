@@ -57,6 +57,9 @@ class FeedFetcher:
         digest = hashlib.sha256(feed.model_dump_json().encode()).hexdigest()[:12]
         self.key = f"{feed.name[:48]}#{digest}"
 
+    async def stored(self) -> None:
+        """Nothing is owed for a feed."""
+
     async def fetch(self, known: Validators) -> Fetched | None:
         """Fetch every page; None when the first has not changed."""
         feed, started_s = self._feed, _seconds()

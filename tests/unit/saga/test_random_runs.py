@@ -1,4 +1,4 @@
-"""Random sagas, cancels and crashes: what the saga promises holds for every one of them."""
+"""Random sagas, cancels, crashes and outages: what the saga promises holds for each of them."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -8,9 +8,14 @@ from typing import Literal
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from resilience.budget import Amounts
 from resilience.saga import (
     CLOSING,
+    KILL_SWITCHES,
     EventType,
+    History,
+    Kept,
+    Limits,
     Orchestrator,
     RunEnd,
     RunStatus,
@@ -19,7 +24,6 @@ from resilience.saga import (
     StepContext,
     StepFailed,
     StepOutcome,
-    next_status,
 )
 from tests.fakes.journal import MemoryJournal
 from tests.fakes.saga_clock import HeldClock
@@ -29,8 +33,12 @@ UNDO_ATTEMPTS = 3
 QUIET_TURNS = 12
 """Turns without a sign of life after which the driver lets time pass."""
 
-TURNS_MAX = 20_000
+TURNS_MAX = 50_000
 """Far more than any life takes."""
+
+FOR_EVER_S = 1e6
+
+LIMITS = Limits(steps=12, tokens=60_000)
 
 Outcome = Literal["works", "fails", "breaks", "hangs", "is interrupted"]
 OUTCOMES: tuple[Outcome, ...] = ("works", "fails", "breaks", "hangs", "is interrupted")
@@ -45,22 +53,38 @@ class StepPlan:
     has_effect: bool
     undo: tuple[Outcome, ...] | None
     """How its undo behaves call by call; it works from then on. None: there is no undo."""
+    kept: bool
+    tokens: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Crash:
-    """The process stops at the n-th append of a life, before or after it was stored."""
+    """The process stops at the n-th append of a life, before or after it was stored. One that is
+    `sudden` gives up no lease: the next life has to wait for its end."""
 
     append: int
     stored: bool
+    sudden: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outage:
+    """The journal is out, from a turn in a life on."""
+
+    life: int
+    turn: int
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A saga, what stops the process, and when the person cancels (a life and a turn in it)."""
+    """A saga, what stops the process, when the journal is out or loses an answer, and when the
+    person cancels (a life and a turn in it)."""
 
     steps: tuple[StepPlan, ...]
     crashes: tuple[Crash, ...]
+    outage: Outage | None
+    lost: EventType | None
     cancel: tuple[int, int] | None
 
 
@@ -69,15 +93,34 @@ step_plans = st.builds(
     outcome=st.one_of(st.just("works"), st.sampled_from(OUTCOMES)),
     has_effect=st.booleans(),
     undo=st.one_of(st.none(), st.just(()), st.lists(st.sampled_from(BAD), max_size=4).map(tuple)),
+    kept=st.booleans(),
+    tokens=st.sampled_from([0, 0, 0, 20_000, 30_000]),
 )
 plans = st.builds(
     Plan,
     steps=st.lists(step_plans, max_size=4).map(tuple),
     crashes=st.lists(
-        st.builds(Crash, append=st.integers(1, 14), stored=st.booleans()), max_size=6
+        st.builds(Crash, append=st.integers(1, 14), stored=st.booleans(), sudden=st.booleans()),
+        max_size=6,
     ).map(tuple),
+    outage=st.none()
+    | st.builds(
+        Outage, life=st.integers(0, 2), turn=st.integers(0, 60), seconds=st.floats(1.0, 60.0)
+    ),
+    lost=st.none() | st.sampled_from(EventType),
     cancel=st.none() | st.tuples(st.integers(0, 2), st.integers(0, 60)),
 )
+
+
+async def _as_json(state: int) -> str:
+    return str(state)
+
+
+async def _from_json(state: int, body: str) -> int | None:
+    return int(body)
+
+
+KEPT: Kept[int] = Kept(store=_as_json, restore=_from_json)
 
 
 @dataclass
@@ -100,7 +143,13 @@ class World:
     def saga(self) -> Saga[int]:
         """The plan's saga, acting on this world. The state counts the steps."""
         steps = tuple(self._step(i, plan) for i, plan in enumerate(self.plan.steps))
-        return Saga(name="random", steps=steps, undo_deadline_s=60.0, undo_attempts=UNDO_ATTEMPTS)
+        return Saga(
+            name="random",
+            steps=steps,
+            undo_deadline_s=60.0,
+            undo_attempts=UNDO_ATTEMPTS,
+            limits=LIMITS,
+        )
 
     async def keep_end(self, end: RunEnd[int]) -> None:
         """The run's `finish`."""
@@ -110,6 +159,8 @@ class World:
         async def do(state: int, context: StepContext) -> StepOutcome[int]:
             self._begin(number)
             try:
+                if plan.tokens:
+                    await context.spends.intend(f"{number}", Amounts(tokens=plan.tokens))
                 if plan.has_effect:
                     self.effects.add(number)
                 await self._behave(plan.outcome)
@@ -134,7 +185,8 @@ class World:
 
         name = f"step-{number}"
         undoing = None if plan.undo is None else undo
-        return Step(name=name, agent="agent", do=do, undo=undoing, deadline_s=10.0)
+        kept = KEPT if plan.kept else None
+        return Step(name=name, agent="agent", do=do, undo=undoing, deadline_s=10.0, kept=kept)
 
     def _begin(self, number: int) -> None:
         self.moves += 1
@@ -143,6 +195,10 @@ class World:
             self.wrong.append(f"{number} starts after {sorted(stored)}")
         if self.working or self.undone:
             self.wrong.append(f"{number} starts beside {self.working}, after {self.undone}")
+        if all(step.kept for step in self.plan.steps[: number + 1]) and (
+            f"step.completed step-{number}" in self.journal.story(RUN)
+        ):
+            self.wrong.append(f"{number} is done again, though it was kept")
         self.working.add(number)
 
     async def _behave(self, outcome: Outcome) -> None:
@@ -163,13 +219,18 @@ class World:
 
 async def live(world: World, life: int, crash: Crash | None) -> RunEnd[int] | None:
     """One life of the process: the run's end, or None when the process stopped before it."""
-    journal, plan = world.journal, world.plan
+    plan = world.plan
+    journal = world.journal.other(f"life {life}")
+    if life == 0 and plan.lost is not None:
+        journal.lose_answer(plan.lost)
     gate = None if crash is None else journal.hold_append(crash.append, stored=crash.stored)
     cancel: asyncio.Task[bool] | None = None
     async with Orchestrator(journal, world.clock) as orchestrator:
         run = orchestrator.launch(world.saga(), RUN, 0, world.keep_end)
         seen, quiet = (-1, -1), 0
         for turn in range(TURNS_MAX):
+            if plan.outage is not None and (plan.outage.life, plan.outage.turn) == (life, turn):
+                journal.out_for(plan.outage.seconds)
             if plan.cancel == (life, turn):
                 cancel = asyncio.create_task(orchestrator.cancel(RUN))
             if run.done() or (gate is not None and gate.reached.is_set()):
@@ -184,6 +245,8 @@ async def live(world: World, life: int, crash: Crash | None) -> RunEnd[int] | No
             await asyncio.sleep(0)
         else:
             raise AssertionError("the run does not come to an end")
+        if not run.done() and crash is not None and crash.sudden:
+            journal.out_for(FOR_EVER_S)  # for this process
     if cancel is not None:  # it may wait in the journal, where the process stopped
         cancel.cancel()
         await asyncio.gather(cancel, return_exceptions=True)
@@ -224,15 +287,17 @@ def test_the_promises_hold_whatever_happens(plan: Plan) -> None:
 def _check_journal(world: World, end: RunEnd[int]) -> None:
     """Gapless, closed once and last, and what it replays to is how the run ended."""
     events = world.journal.seen(RUN)
-    status: RunStatus | None = None
-    for one in events:
-        status = next_status(status, one.type)
-    assert status is end.status
-    assert status in CLOSING.values()
+    history = History.of(events)
+    assert history.status is end.status
+    assert history.status in CLOSING.values()
+    assert history.spent == end.spent
+    assert (history.undone_words, history.steps_done) == (end.undone, end.steps_done)
     assert [e.seq for e in events] == list(range(1, len(events) + 1))
     assert len(world.journal.closings(RUN)) == 1
+    assert world.journal.owner_of(RUN) is None
     assert events[-1].type in CLOSING
-    assert all(before.at <= after.at for before, after in pairwise(events))
+    if world.plan.outage is None and world.plan.lost is None:  # what waited is older
+        assert all(before.at <= after.at for before, after in pairwise(events))
     assert world.ends[-1] == end
     types = [e.type for e in events]
     assert types.count(EventType.RUN_CANCELLING) <= 1
@@ -265,17 +330,19 @@ def _check_effects(world: World, end: RunEnd[int]) -> None:
 def _check_status(world: World, end: RunEnd[int]) -> None:
     """The status says what happened: cancelled, undone, or neither."""
     cancelled = any(e.type is EventType.RUN_CANCELLING for e in world.journal.seen(RUN))
-    assert end.steps_done <= len(world.plan.steps)
+    assert end.spent.steps <= LIMITS.steps
+    assert end.spent.tokens <= LIMITS.tokens
     if cancelled:
         assert end.status in {RunStatus.CANCELLED, RunStatus.PARKED}
     else:
         assert end.status is not RunStatus.CANCELLED
     if end.status is RunStatus.COMPLETED:
-        assert end.state == end.steps_done == len(world.plan.steps)
+        assert end.state == len(world.plan.steps) <= end.steps_done
         assert end.error_type is None
     else:
         assert end.error_type
     if not world.plan.crashes and end.status is not RunStatus.PARKED:
         assert end.undone == tuple(f"{i} undone" for i in world.undone)
     if end.status in {RunStatus.COMPENSATED, RunStatus.FAILED}:
-        assert (end.status is RunStatus.COMPENSATED) == bool(end.undone)
+        killed = end.error_type in KILL_SWITCHES
+        assert (end.status is RunStatus.COMPENSATED) == (bool(end.undone) and not killed)

@@ -6,17 +6,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resilience.saga import CLOSING, EventType, IllegalTransition, RunStatus, next_status
+from resilience.saga import (
+    CLOSING,
+    EventType,
+    IllegalTransition,
+    RunStatus,
+    Standing,
+    next_status,
+)
 
 ALLOWED: dict[RunStatus | None, str] = {
     None: "run.queued",
     RunStatus.QUEUED: "run.started run.cancelling run.cancelled run.failed",
     RunStatus.RUNNING: (
-        "run.resumed step.started step.progress step.completed step.failed run.cancelling "
+        "run.resumed step.started step.progress step.retried step.degraded step.completed "
+        "step.failed run.cancelling "
         "run.compensating run.completed run.failed run.cancelled"
     ),
     RunStatus.COMPENSATING: (
-        "run.resumed step.compensated run.compensated run.failed run.cancelled run.parked"
+        "run.resumed step.progress step.compensated "
+        "run.compensated run.failed run.cancelled run.parked"
     ),
     RunStatus.PARKED: "run.compensating",
 }
@@ -86,3 +95,40 @@ def test_an_ended_run_never_moves_again(events: list[EventType]) -> None:
             continue
         if before in CLOSING.values():
             assert (before, event) == (RunStatus.PARKED, EventType.RUN_COMPENSATING)
+
+
+STOPS = {EventType.RUN_CANCELLING, EventType.STEP_FAILED, EventType.RUN_COMPENSATING}
+NOT_WHEN_STOPPING = {EventType.STEP_STARTED, EventType.RUN_STARTED, EventType.RUN_COMPLETED}
+
+
+@pytest.mark.parametrize(("status", "event"), list(_pairs(allowed=True)))
+def test_a_standing_is_the_status_and_whether_it_stops(
+    status: RunStatus | None, event: EventType
+) -> None:
+    """A cancel, a failure and an undo stop a run, whatever else leaves it as it was."""
+    after = Standing(status).after(event)
+    assert after == Standing(next_status(status, event), event in STOPS)
+
+
+@pytest.mark.parametrize(("status", "event"), list(_pairs(allowed=True)))
+def test_nothing_goes_forward_in_a_run_that_stops(
+    status: RunStatus | None, event: EventType
+) -> None:
+    """It neither starts, nor starts a step, nor completes; and it never stops stopping."""
+    standing = Standing(status, stopping=True)
+    if event not in NOT_WHEN_STOPPING:
+        assert standing.after(event) == Standing(next_status(status, event), stopping=True)
+        return
+    with pytest.raises(IllegalTransition, match="and stopping") as refused:
+        standing.after(event)
+    assert (refused.value.status, refused.value.event) == (status, event)
+
+
+@pytest.mark.parametrize(("status", "event"), list(_pairs(allowed=False)))
+def test_what_the_table_refuses_a_standing_refuses(
+    status: RunStatus | None, event: EventType
+) -> None:
+    """Stopping allows nothing that the table does not."""
+    for stopping in (False, True):
+        with pytest.raises(IllegalTransition):
+            Standing(status, stopping).after(event)

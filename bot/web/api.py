@@ -1,0 +1,54 @@
+"""The run API on an application: its routes, for the teams whose keys are known."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from aiohttp import web
+
+from agents.configs import all_configs
+from agents.run_details import RunReader
+from agents.run_feed import RunFeed
+from agents.scout import Scout
+from agents.store.people import PeopleStore
+from bot.web.openapi import document
+from bot.web.run_events import EventStreams
+from bot.web.runs import RunRoutes, for_teams
+from bot.web.teams import Teams
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """What the run API stands on. `sources` are asked where a run names none, `known_sources` are
+    all that it may name."""
+
+    teams: Teams
+    scout: Scout
+    reader: RunReader
+    feed: RunFeed
+    people: PeopleStore
+    sources: tuple[str, ...]
+    known_sources: Sequence[str]
+
+
+def add_api(application: web.Application, api: Api) -> None:
+    """Add the routes; streams end when the server does."""
+    teams = for_teams(api.teams)
+    runs = RunRoutes(api.scout, api.reader, api.people, api.sources, api.known_sources)
+    events = EventStreams(api.reader, api.feed)
+    described = document(version("webscout"), api.known_sources, list(all_configs()))
+
+    async def describe(_request: web.Request) -> web.StreamResponse:
+        return web.json_response(described)
+
+    async def close(_application: web.Application) -> None:
+        api.feed.close()
+
+    add = application.router
+    add.add_post("/v1/runs", teams(runs.create))
+    add.add_get("/v1/runs", teams(runs.list))
+    add.add_get("/v1/runs/{id}", teams(runs.get))
+    add.add_get("/v1/runs/{id}/events", teams(events.stream))
+    add.add_post("/v1/runs/{id}/cancel", teams(runs.cancel))
+    add.add_get("/v1/openapi.json", describe)
+    application.on_shutdown.append(close)
