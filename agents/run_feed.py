@@ -106,13 +106,13 @@ class RunFeed:
                     continue
                 if not asked and await self._is_over(run_id, after):
                     return
-                asked = True  # from now on its end is an event that comes here
                 wait_s = self._look_here_s if self._is_here(run_id) else self._look_s
                 waited_s = await self._wait(changed, min(wait_s, heartbeat_s))
-                look = waited_s > 0
+                # Woken without an event to send: the client may have named one that never was.
+                look = asked = waited_s > 0
                 quiet_s += waited_s
                 if quiet_s >= heartbeat_s:
-                    quiet_s, asked = 0.0, False  # a client may have named an event that never was
+                    quiet_s, asked = 0.0, False
                     yield []
         finally:
             channel.followers -= 1

@@ -96,3 +96,10 @@ def shorten(text: str, longest: int) -> str:
 
 def _units(text: str) -> int:
     return len(text.encode("utf-16-le", "replace")) // 2
+
+
+def wait_words(seconds: float) -> str:
+    """How long to wait, roughly."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60):,} min"

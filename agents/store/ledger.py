@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from agents.store.database import Database
 from agents.store.owner import Owner
 from agents.store.prepared import Prepared
-from agents.store.schema import run_events, run_parts, runs, team_tokens, users
+from agents.store.schema import run_events, run_messages, run_parts, runs, team_tokens, users
 from resilience.saga import (
     CLOSING,
     OPEN,
@@ -81,6 +81,9 @@ class Ledger:
             write_event(connection, stored)
             _move(connection, stored, standing)
             self._beside(connection, team, stored, part)
+            if status == RunStatus.PARKED:  # its undo is tried again: its message will say more
+                anew = sa.update(run_messages).where(run_messages.c.run_id == run_id)
+                connection.execute(anew.values(answered_at=None))
             return stored
 
         stored = await self._db.commit(work)

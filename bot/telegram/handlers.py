@@ -27,6 +27,7 @@ from bot.telegram.limits import Limits
 from bot.telegram.profile_text import read_answer, read_line
 from bot.telegram.progress import BotApi, ScoutMessages, tell
 from bot.telegram.views import View
+from bot.words import wait_words
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class Desk:
             await self.say(chat_id, "A scout of yours is under way. /cancel stops it.")
             return
         except QueueFull as full:
-            words = views.wait_words(full.wait_s)
+            words = wait_words(full.wait_s)
             await self.say(chat_id, f"{full.position:,} scouts are waiting; try again in {words}.")
             return
         await self.messages.begin(run_id, message_id)

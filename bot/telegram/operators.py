@@ -9,7 +9,7 @@ from collections.abc import Collection
 from html import escape
 
 from telegram import Update
-from telegram.error import TelegramError
+from telegram.error import BadRequest, Forbidden, TelegramError
 from telegram.ext import ContextTypes
 
 from agents.run_details import RunDetails, RunReader
@@ -52,6 +52,8 @@ class Operators:
         self._messages = messages
         self._parked = asyncio.Event()
         self._telling = asyncio.Lock()
+        self._told: dict[tuple[str, int], set[int]] = {}
+        """The chats that know of a parking of which others could not be told yet."""
         orchestrator.subscribe(self._note)
 
     def are_in(self, chat_id: int) -> bool:
@@ -113,18 +115,32 @@ class Operators:
         async with self._telling:
             try:
                 for row in await self._runs.parked_untold():
-                    await self._tell(row)
-                    await self._runs.told_parked(row.id, row.last_seq)
-            except (TelegramError, StoreError) as error:
+                    if await self._tell(row):
+                        await self._runs.told_parked(row.id, row.last_seq)
+            except StoreError as error:
                 log.warning("the operators are not told of a parked run yet: %s", error)
 
-    async def _tell(self, row: RunRow) -> None:
+    async def _tell(self, row: RunRow) -> bool:
+        """Tell each chat once; whether all have it by now, but those that can't be written to."""
         text = (
             f"⚠ Run <code>{row.id}</code> is parked: something of it could not be undone.\n"
             f"/run {row.id} shows it, /retry {row.id} tries again."
         )
+        told, failed = self._told.setdefault((row.id, row.last_seq), set()), False
         for chat_id in self._chats:
-            await tell(self._bot, chat_id, View(text=text))
+            if chat_id in told:
+                continue
+            try:
+                await tell(self._bot, chat_id, View(text=text))
+                told.add(chat_id)
+            except TelegramError as error:
+                log.warning("operators' chat %d: no alert of run %s: %s", chat_id, row.id, error)
+                # Telegram calls it a bad request where there is no such chat.
+                failed = failed or not isinstance(error, Forbidden | BadRequest)
+        if failed or not told:
+            return False
+        del self._told[row.id, row.last_seq]
+        return True
 
     def _note(self, event: Event) -> None:
         if event.type is EventType.RUN_PARKED:

@@ -23,6 +23,7 @@ from agents.store.runs import RunStore
 from bot.telegram import views
 from bot.telegram.sender import NOTHING_MORE
 from bot.telegram.views import View
+from bot.words import wait_words
 from resilience.clock import Clock
 from resilience.saga import CLOSING, Event, EventType, Orchestrator, RunStatus
 
@@ -160,7 +161,7 @@ class ScoutMessages:
         """Until the run ends: progress at most every EDIT_EVERY_S, the newest only."""
         waiting = asyncio.ensure_future(self._scout.wait(run_id))
         if position := self._scout.position(run_id):
-            words = views.wait_words(await self._scout.wait_s(position))
+            words = wait_words(await self._scout.wait_s(position))
             self._lines[run_id].append(f"Waiting: {position:,}. in the queue, about {words}…")
             self._changed[run_id].set()
         try:

@@ -209,13 +209,6 @@ def _unranked_line(match: Match) -> str:
     return f"{title} · {cut(o.organisation, 40)}" if o.organisation else title
 
 
-def wait_words(seconds: float) -> str:
-    """How long to wait, roughly."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60):,} min"
-
-
 def _receipt(receipt: Receipt, *, stopped: bool) -> str:
     what = ", ".join(receipt.stopped) or "nothing was under way"
     undone = ", ".join(receipt.undone) or "nothing to undo"

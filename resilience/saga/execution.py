@@ -18,13 +18,11 @@ from typing import Any, Generic, TypeVar
 from resilience.budget import NOTHING, Amounts, Budget
 from resilience.clock import Clock
 from resilience.deadline import deadline
-from resilience.errors import BudgetExhausted
 from resilience.saga.history import History
 from resilience.saga.journal import JournalUnavailable, JsonValue, Part
-from resilience.saga.recording import PATIENCE_S, Recording, patiently
+from resilience.saga.recording import Recording, patiently
 from resilience.saga.saga import (
     MAX_STEPS,
-    TOKENS_SPENT,
     TOO_LONG,
     TOO_MANY_HANDOFFS,
     KillSwitch,
@@ -35,7 +33,10 @@ from resilience.saga.saga import (
     StepFailed,
     StepOutcome,
 )
+from resilience.saga.spending import Spending
 from resilience.saga.transitions import CLOSING, EventType, IllegalTransition, RunStatus
+from resilience.saga.undoing import Undoing
+from resilience.saga.work import within
 
 S = TypeVar("S")
 
@@ -43,7 +44,6 @@ RESUMPTIONS_MAX = 3
 """A run taken up so often without getting on is undone, in case it is what stops the process."""
 COMPENSATION_FAILED = "compensation-failed"
 CANCELLED = "cancelled"
-_GRACE_S = 5.0
 _PAUSE_S = 1.0
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,6 @@ class Execution(Generic[S]):
         self._finish = finish
         self._error = give_up
         self._ends_at = 0.0
-        self._undo_until = 0.0
         self._budget = Budget(NOTHING)
         self._work: asyncio.Task[Any] | None = None
         self._lock = (
@@ -286,12 +285,12 @@ class Execution(Generic[S]):
                 raise spends.tripped
             return outcome
 
-        spends = _Spends(self.recording, self._budget, step.name)
+        spends = Spending(self.recording, self._budget, step.name)
         context = self._context(step, spends)
         work: asyncio.Task[StepOutcome[S]] = asyncio.ensure_future(work_on())
         self._work = work
         try:
-            in_time = await self._within(work, min(step.deadline_s, self._left_s()))
+            in_time = await within(work, min(step.deadline_s, self._left_s()), self._clock)
         finally:
             self._work = None
         if not in_time:
@@ -386,13 +385,14 @@ class Execution(Generic[S]):
 
     async def _compensate(self) -> RunEnd[S]:
         """Undo the started steps, last first, then close as the run was heading to."""
-        to_undo = self._to_undo()
-        if to_undo and self._history.status is RunStatus.RUNNING:
+        undoing = Undoing(self._saga, self.recording, self._clock)
+        due = undoing.due()
+        if due and self._history.status is RunStatus.RUNNING:
             reason = None if self._error is None else {"error": self._error.type}
             await self.recording.write(EventType.RUN_COMPENSATING, reason)
-        self._undo_until = self._clock.monotonic() + self._saga.undo_deadline_s
-        for step in to_undo:
-            if not await self._undo(step):
+        undoing.begin()
+        for step in due:
+            if not await undoing.undo(step):
                 self._error = StepFailed(
                     f"{step.name} could not be undone", type=COMPENSATION_FAILED
                 )
@@ -402,60 +402,6 @@ class Execution(Generic[S]):
             history = self._history
             history.error = self._error
             return await self._close(history.heading)
-
-    def _to_undo(self) -> list[Step[S]]:
-        started = dict.fromkeys(record.name for record in self._history.steps)
-        known = {step.name: step for step in self._saga.steps}
-        steps = [known[name] for name in reversed(started) if name in known]
-        return [s for s in steps if s.undo is not None and s.name not in self._history.undone]
-
-    async def _undo(self, step: Step[S]) -> bool:
-        """Undo one step, trying again until the run's time for undoing is over. The time in which
-        the journal is out does not count: nothing could be parked meanwhile, either."""
-        longest_s = self._saga.undo_deadline_s / self._saga.undo_attempts
-        attempt, out_s = 0, 0.0
-        while attempt < self._saga.undo_attempts:
-            began = self._clock.monotonic()
-            if attempt:
-                pause_s = min(2.0 ** (attempt - 1), max(self._undo_until - began, 0.0))
-                await self._clock.sleep(pause_s)
-            left_s = self._undo_until - self._clock.monotonic()
-            if left_s <= 0:
-                break
-            try:
-                done, words = await self._try_undo(step, min(longest_s, left_s))
-            except JournalUnavailable:
-                await self.recording.load()
-                await self._clock.sleep(_GRACE_S)
-                waited_s = self._clock.monotonic() - began
-                out_s += waited_s
-                self._undo_until += waited_s
-                if out_s > PATIENCE_S:  # it says so, but everything else is written
-                    return False
-                continue
-            if done:
-                began = self._clock.monotonic()
-                data: dict[str, JsonValue] = {"step": step.name, "undone": words}
-                await self.recording.write(EventType.STEP_COMPENSATED, data)
-                self._undo_until += self._clock.monotonic() - began
-                return True
-            attempt += 1
-        return False
-
-    async def _try_undo(self, step: Step[S], seconds: float) -> tuple[bool, str | None]:
-        assert step.undo is not None  # noqa: S101 - the caller chose only such steps
-        work = asyncio.ensure_future(_call(step.undo, self.run_id))
-        in_time = await self._within(work, seconds)
-        if not in_time or work.cancelled():
-            log.error("undo of %s in run %s was not finished", step.name, self.run_id)
-            return False, None
-        failure = work.exception()
-        if isinstance(failure, JournalUnavailable):
-            raise failure
-        if failure is not None:
-            log.error("undo of %s in run %s failed", step.name, self.run_id, exc_info=failure)
-            return False, None
-        return True, work.result()
 
     async def _close(self, closing: EventType) -> RunEnd[S]:
         history, error = self._history, self._error
@@ -488,63 +434,6 @@ class Execution(Generic[S]):
             # What is told of a run must not keep it from ending.
             log.exception("the report of run %s could not be made", self.run_id)
 
-    async def _within(self, work: asyncio.Task[Any], seconds: float) -> bool:
-        """Wait for `work`; after `seconds` cancel it and return False. So does a shutdown."""
-        timer = asyncio.ensure_future(self._clock.sleep(max(seconds, 0.0)))
-        try:
-            await asyncio.wait({work, timer}, return_when=asyncio.FIRST_COMPLETED)
-            return work.done()
-        finally:
-            timer.cancel()
-            if not work.done():
-                work.cancel()
-            # Work that does not heed its cancel is left behind: a deadline is a deadline.
-            await asyncio.wait({work, timer}, timeout=_GRACE_S)
-
-
-class _Spends:
-    """Implements Spends over the run's budget and journal."""
-
-    def __init__(self, recording: Recording, budget: Budget, step: str) -> None:
-        self._recording = recording
-        self._budget = budget
-        self._step = step
-        self.tripped: KillSwitch | None = None
-        """The limit that was reached; it holds also where an agent takes it for a tool's error."""
-
-    async def intend(self, effect: str, amounts: Amounts) -> None:
-        known = self._recording.history.effects.get(effect, NOTHING)  # from before a restart, say
-        try:
-            held = self._budget.charge(amounts.minus(known))
-        except BudgetExhausted as exhausted:
-            if exhausted.field != "tokens":
-                raise
-            words = f"its {exhausted.limit:,} tokens are used up"
-            self.tripped = KillSwitch(words, type=TOKENS_SPENT)
-            raise self.tripped from exhausted
-        try:
-            await self._write(effect, amounts, settled=False)
-        finally:
-            held.settle()
-        self._budget.recount(known, amounts)  # what it really took is said by `settle`
-
-    async def settle(self, effect: str, amounts: Amounts) -> None:
-        intended = self._recording.history.effects.get(effect, NOTHING)
-        try:
-            await self._write(effect, amounts, settled=True)
-        except IllegalTransition:
-            log.warning("run %s had ended before its effect %s", self._recording.run_id, effect)
-            return
-        self._budget.recount(intended, amounts)
-
-    async def _write(self, effect: str, amounts: Amounts, *, settled: bool) -> None:
-        data: dict[str, JsonValue] = {"step": self._step, "effect": effect, "settled": settled}
-        if amounts.tokens:
-            data["tokens"] = amounts.tokens
-        if amounts.usd:
-            data["usd"] = amounts.usd
-        await self._recording.write(EventType.STEP_PROGRESS, data)
-
 
 def _who(step: Step[Any]) -> dict[str, JsonValue]:
     return {"step": step.name, "agent": step.agent}
@@ -556,8 +445,3 @@ def _stopped(history: History) -> tuple[str, ...]:
         return (history.stopped,)
     last = history.steps[-1:]
     return tuple(step.name for step in last if step.status == "running" or step.error == TOO_LONG)
-
-
-async def _call(undo: Callable[[str], Awaitable[str | None]], run_id: str) -> str | None:
-    """Call `undo` inside a task, so that what it raises at once is a failed undo as well."""
-    return await undo(run_id)
