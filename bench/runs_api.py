@@ -22,7 +22,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-ROUNDS = 5
+ROUNDS = 2
 SECONDS = 4
 CONNECTIONS = 64
 KEY = "bench-key-0123456789"

@@ -24,6 +24,7 @@ from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
     InterfaceError,
+    InternalError,
     OperationalError,
     SQLAlchemyError,
 )
@@ -44,6 +45,7 @@ HEAD = "0004"
 _ALLOWED = "sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"
 _BUSY_TIMEOUT_MS = 10_000
 _CONNECT_TIMEOUT_S = 10.0
+_STATEMENT_TIMEOUT_S = 20.0
 _CHECKPOINT_TRIES = 50
 _CHECKPOINT_PAUSE_S = 0.1
 _SERVER_IS_OUT = frozenset({"08", "53", "57", "58", "25", "40", "55"})
@@ -118,10 +120,12 @@ class Database:
             except OSError as error:
                 raise StoreError(f"DATABASE_URL: {error.strerror}: {error.filename}") from error
             own = sa.create_engine(
-                url.set(drivername="sqlite"), connect_args={"check_same_thread": False}
+                url.set(drivername="sqlite"),
+                connect_args={"check_same_thread": False},
+                hide_parameters=True,
             )
             _listen(own)
-        engine = create_async_engine(url)
+        engine = create_async_engine(url, hide_parameters=True)  # or logs quote what people wrote
         _listen(engine.sync_engine)
         return cls(engine, own=own)
 
@@ -250,10 +254,16 @@ def schema_sql() -> str:
 def _postgresql(url: URL) -> AsyncEngine:
     # Supabase's pooler gives each transaction another server connection, where a statement
     # prepared on the last one is unknown.
-    options = {"statement_cache_size": 0, "timeout": _CONNECT_TIMEOUT_S}
+    options = {
+        "statement_cache_size": 0,
+        "timeout": _CONNECT_TIMEOUT_S,
+        "command_timeout": _STATEMENT_TIMEOUT_S,  # a server that says nothing is out, too
+    }
     try:
         # A connection that a restart of the server broke is found out before it is used.
-        return create_async_engine(url, connect_args=options, pool_pre_ping=True)
+        return create_async_engine(
+            url, connect_args=options, pool_pre_ping=True, hide_parameters=True
+        )
     except ImportError:
         raise StoreError(
             "DATABASE_URL: PostgreSQL needs asyncpg: install '.[scale]' with .venv/bin/pip"
@@ -377,6 +387,7 @@ def _is_out(error: Exception) -> bool:
         return (
             error.connection_invalidated
             or state[:2] in _SERVER_IS_OUT
-            or (not state and isinstance(error, OperationalError | InterfaceError))
+            # asyncpg's InternalError: it lost track of a connection that broke.
+            or (not state and isinstance(error, OperationalError | InterfaceError | InternalError))
         )
     return isinstance(error, OSError | sqlite3.OperationalError | SQLAlchemyTimeout)

@@ -25,7 +25,7 @@ from bot.telegram.sender import NOTHING_MORE
 from bot.telegram.views import View
 from bot.words import wait_words
 from resilience.clock import Clock
-from resilience.saga import CLOSING, Event, EventType, Orchestrator, RunStatus
+from resilience.saga import CLOSING, OPEN, Event, EventType, Orchestrator, RunStatus
 
 EDIT_EVERY_S = 1.5
 PLACEHOLDER_WITHIN_S = 1.0
@@ -144,6 +144,9 @@ class ScoutMessages:
             await self._scout.launch(run_id)
             await placeholder
             await self._show_progress_of(run_id)
+        except StoreError as error:
+            # If it has not ended, whoever takes it up follows it; if it has, it is answered below.
+            log.warning("run %s is not followed on: %s", run_id, error)
         finally:
             placeholder.cancel()
             self._changed.pop(run_id, None)
@@ -160,11 +163,8 @@ class ScoutMessages:
     async def _show_progress_of(self, run_id: str) -> None:
         """Until the run ends: progress at most every EDIT_EVERY_S, the newest only."""
         waiting = asyncio.ensure_future(self._scout.wait(run_id))
-        if position := self._scout.position(run_id):
-            words = wait_words(await self._scout.wait_s(position))
-            self._lines[run_id].append(f"Waiting: {position:,}. in the queue, about {words}…")
-            self._changed[run_id].set()
         try:
+            await self._show_position(run_id)
             while not waiting.done():
                 changed = asyncio.ensure_future(self._changed[run_id].wait())
                 await asyncio.wait({waiting, changed}, return_when=asyncio.FIRST_COMPLETED)
@@ -180,11 +180,24 @@ class ScoutMessages:
         finally:
             waiting.cancel()
 
-    async def _show_placeholder(self, run_id: str) -> None:
-        message, view = await self._runs.message(run_id), views.scouting(())
-        if message is None:
-            return  # not answered in a chat, or forgotten
+    async def _show_position(self, run_id: str) -> None:
+        """Its place in the queue, while it waits there."""
+        if not (position := self._scout.position(run_id)):
+            return
         try:
+            words = wait_words(await self._scout.wait_s(position))
+        except StoreError as error:
+            log.warning("how long run %s waits is not known: %s", run_id, error)
+            return
+        self._lines[run_id].append(f"Waiting: {position:,}. in the queue, about {words}…")
+        self._changed[run_id].set()
+
+    async def _show_placeholder(self, run_id: str) -> None:
+        view = views.scouting(())
+        try:
+            message = await self._runs.message(run_id)
+            if message is None:
+                return  # not answered in a chat, or forgotten
             if message.message_id is None:
                 await self._send_placeholder(run_id, message.chat_id)
             else:
@@ -201,11 +214,11 @@ class ScoutMessages:
         return sent
 
     async def _show_progress(self, run_id: str) -> None:
-        message = await self._runs.message(run_id)
         lines = self._lines[run_id]
-        if message is None or message.message_id is None or not lines:
-            return
         try:
+            message = await self._runs.message(run_id)
+            if message is None or message.message_id is None or not lines:
+                return
             view = views.scouting(lines[-_LINES_MAX:])
             await show(self._bot, message.chat_id, message.message_id, view)
         except (TelegramError, StoreError) as error:
@@ -214,11 +227,14 @@ class ScoutMessages:
     async def _answer(self, run_id: str) -> bool:
         """Put what the run came to into its message, and journal that it stands there; False when
         that failed in a way that may pass."""
-        message = await self._runs.message(run_id)
-        if message is None:
-            return True  # forgotten meanwhile
-        view = result_view(await self._scout.result(run_id))
         try:
+            message = await self._runs.message(run_id)
+            if message is None:
+                return True  # forgotten meanwhile
+            result = await self._scout.result(run_id)
+            if result.status in OPEN:
+                return True  # left unfinished: whoever takes it up answers it
+            view = result_view(result)
             message_id = message.message_id or await self._send_placeholder(run_id, message.chat_id)
             await self._replace(run_id, message.chat_id, message_id, view)
             await self._runs.mark_answered(run_id)

@@ -1,6 +1,5 @@
 """The run API: start a run, read it, cancel it. Its events are in `run_events.py`."""
 
-import asyncio
 import math
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -158,7 +157,6 @@ class RunRoutes:
         except NotAdmitted as refused:
             return _not_admitted(refused)
         self._scout.launch_new(run_id, user_id, request)
-        await asyncio.sleep(0)  # it takes its place in the queue when it begins
         queue = None
         if position := self._scout.position(run_id):
             queue = QueuePlace(position=position, wait_s=await self._scout.wait_s(position))

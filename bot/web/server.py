@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import lru_cache
 
 from aiohttp import web
 
@@ -100,9 +101,15 @@ def problem(status: int, kind: str, detail: str) -> web.StreamResponse:
     return web.json_response(body, status=status, content_type="application/problem+json")
 
 
-def _own_hosts(request: web.Request) -> set[str]:
+def _own_hosts(request: web.Request) -> frozenset[str]:
     """The names by which a browser on this machine reaches this server."""
     socket = request.transport.get_extra_info("sockname") if request.transport else None
     port = socket[1] if socket else 0
+    return _hosts_at(port)
+
+
+@lru_cache(maxsize=8)
+def _hosts_at(port: int) -> frozenset[str]:
     names = ("127.0.0.1", "localhost", "[::1]")
-    return {f"{name}:{port}" for name in names} | (set(names) if port == 80 else set())
+    without = names if port == 80 else ()
+    return frozenset((*(f"{name}:{port}" for name in names), *without))

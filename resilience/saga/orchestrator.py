@@ -8,10 +8,9 @@ journaling an end, so that the next start takes them up.
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -37,10 +36,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """A waiting run's place: how many waited before it, ever, and whether its turn has come."""
+    """A waiting run's place: how many waited before it, ever, and what begins when it is its turn.
+    Nothing else is there of a run until then: a thousand may wait."""
 
     number: int
-    come: asyncio.Event = field(default_factory=asyncio.Event)
+    begin: Callable[[], None]
 
 
 class Orchestrator:
@@ -53,6 +53,8 @@ class Orchestrator:
         self._room = runs_max
         self._waiting: OrderedDict[str, _Turn] = OrderedDict()
         self._turns = 0
+        self._new: dict[str, Callable[[], Execution[Any]]] = {}  # of all that were launched
+        self._ends: dict[str, asyncio.Future[RunEnd[Any]]] = {}
         self._runs: dict[str, Execution[Any]] = {}
         self._tasks: dict[str, asyncio.Task[RunEnd[Any]]] = {}
         self._owned: set[str] = set()
@@ -70,11 +72,16 @@ class Orchestrator:
         traceback: TracebackType | None,
     ) -> None:
         assert self._renewing is not None  # noqa: S101 - entered before
-        launched = set(self._tasks)
+        launched = set(self._ends)
+        self._waiting.clear()
         tasks: list[asyncio.Task[Any]] = [*self._tasks.values(), self._renewing]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for end in self._ends.values():
+            end.cancel()  # of those that were waiting
+        self._ends.clear()
+        self._new.clear()
         try:
             await self._journal.release(launched)
         except JournalUnavailable as out:
@@ -94,31 +101,30 @@ class Orchestrator:
         finish: Finish[S] | None = None,
         *,
         give_up: StepFailed | None = None,
-    ) -> asyncio.Task[RunEnd[S]]:
-        """Execute a journaled run in the background, when it gets its turn; `finish` runs before
-        its end is journaled.
+    ) -> asyncio.Future[RunEnd[S]]:
+        """Execute a journaled run in the background, when it gets its turn; its end to come.
+        `finish` runs before the end is journaled.
 
         A run with history is taken up: forward after its last completed step, backward where its
         undo stood. With `give_up` it is only undone, for that reason. A parked run's undo is tried
         again.
         """
-        if (under_way := self._tasks.get(run_id)) is not None:
+        if (under_way := self._ends.get(run_id)) is not None:
             return under_way
 
         def new() -> Execution[S]:
             recording = Recording(self._journal, self._clock, run_id, self._notify)
-            run = Execution(saga, state, recording, self._clock, finish=finish, give_up=give_up)
-            self._runs[run_id] = run
-            return run
+            return Execution(saga, state, recording, self._clock, finish=finish, give_up=give_up)
 
-        task = asyncio.create_task(self._execute(new(), new), name=f"run:{run_id}")
-        self._tasks[run_id] = task
-        task.add_done_callback(lambda done: self._forget(run_id, done))
-        return task
+        self._new[run_id] = new
+        end: asyncio.Future[RunEnd[S]] = asyncio.get_running_loop().create_future()
+        self._ends[run_id] = end
+        self._line_up(run_id, partial(self._begin, run_id))
+        return end
 
-    def task_of(self, run_id: str) -> asyncio.Task[RunEnd[Any]] | None:
-        """The task of a run executing here, or None."""
-        return self._tasks.get(run_id)
+    def task_of(self, run_id: str) -> asyncio.Future[RunEnd[Any]] | None:
+        """The end to come of a run that was launched here, or None."""
+        return self._ends.get(run_id)
 
     def position(self, run_id: str) -> int:
         """How many runs get their turn before it does, itself counted, and those that left the
@@ -132,25 +138,69 @@ class Orchestrator:
     async def cancel(self, run_id: str) -> bool:
         """Stop the run's work and undo it, past any queue. False when it is not executing here any
         more; raises JournalUnavailable when that can't be journaled now."""
-        run = self._runs.get(run_id)
-        if run is None or not await run.cancel():
+        if run_id not in self._ends:
             return False
-        if (turn := self._waiting.get(run_id)) is not None:
-            turn.come.set()
+        if not await self._execution(run_id).cancel():
+            return False
+        if (turn := self._waiting.pop(run_id, None)) is not None:
+            self._room -= 1  # one more than there is room for: there is little to do
+            turn.begin()
         return True
+
+    # --- the queue ---------------------------------------------------------------------------
+
+    def _line_up(self, run_id: str, begin: Callable[[], None]) -> None:
+        """Begin when there is room, first come, first served."""
+        self._turns += 1
+        self._waiting[run_id] = _Turn(self._turns, begin)
+        self._next_turns()
+
+    def _next_turns(self) -> None:
+        while self._room > 0 and self._waiting:
+            _, turn = self._waiting.popitem(last=False)
+            self._room -= 1
+            turn.begin()
+
+    def _begin(self, run_id: str) -> None:
+        task = asyncio.create_task(self._execute(run_id), name=f"run:{run_id}")
+        self._tasks[run_id] = task
+        task.add_done_callback(partial(self._ended, run_id))
+
+    async def _another_turn(self, run_id: str) -> None:
+        come: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._line_up(run_id, partial(come.set_result, None))
+        try:
+            await come
+        except BaseException:
+            if self._waiting.pop(run_id, None) is None:
+                self._give_up_room()
+            raise
+
+    def _give_up_room(self) -> None:
+        self._room += 1
+        self._next_turns()
 
     # --- one run -----------------------------------------------------------------------------
 
-    async def _execute(self, run: Execution[S], new: Callable[[], Execution[S]]) -> RunEnd[S]:
+    def _execution(self, run_id: str) -> Execution[Any]:
+        if (run := self._runs.get(run_id)) is None:
+            run = self._runs[run_id] = self._new[run_id]()
+        return run
+
+    async def _execute(self, run_id: str) -> RunEnd[Any]:
         """Execute the run here; while another process has it, follow it, in case that one stops."""
         while True:
-            async with self._turn(run.run_id):
+            run = self._execution(run_id)
+            try:
                 end = await self._executed(run)
+            finally:
+                self._give_up_room()
             if end is None:
                 end = await self._followed(run)
             if end is not None:
                 return end
-            run = new()
+            del self._runs[run_id]
+            await self._another_turn(run_id)
 
     async def _executed(self, run: Execution[S]) -> RunEnd[S] | None:
         """The run's end; None when another process has it, or took it."""
@@ -166,31 +216,6 @@ class Orchestrator:
             return None
         finally:
             self._owned.discard(run.run_id)
-
-    @asynccontextmanager
-    async def _turn(self, run_id: str) -> AsyncIterator[None]:
-        """Wait for room, first come, first served; a cancelled run does not wait."""
-        if self._room <= 0 or self._waiting:
-            self._turns += 1
-            turn = self._waiting[run_id] = _Turn(self._turns)
-            try:
-                await turn.come.wait()
-            except BaseException:
-                del self._waiting[run_id]
-                self._next_turn()  # if it was its own just now
-                raise
-            del self._waiting[run_id]
-        self._room -= 1
-        self._next_turn()  # for who came while there was room, but somebody was before them
-        try:
-            yield
-        finally:
-            self._room += 1
-            self._next_turn()
-
-    def _next_turn(self) -> None:
-        for turn in islice(self._waiting.values(), max(self._room, 0)):
-            turn.come.set()
 
     async def _followed(self, run: Execution[S]) -> RunEnd[S] | None:
         """How the run ended that another process executes; None when it did not in the time of a
@@ -259,8 +284,16 @@ class Orchestrator:
                 # A listener is a guest: its fault must not stop the run.
                 log.exception("a listener broke on %s", stored.type)
 
-    def _forget(self, run_id: str, task: asyncio.Task[RunEnd[Any]]) -> None:
+    def _ended(self, run_id: str, task: asyncio.Task[RunEnd[Any]]) -> None:
         self._runs.pop(run_id, None)
         self._tasks.pop(run_id, None)
-        if not task.cancelled() and (failure := task.exception()) is not None:
+        self._new.pop(run_id, None)
+        end = self._ends.pop(run_id)
+        if task.cancelled() or end.done():
+            end.cancel()  # a shutdown, or whoever waited cancelled it
+        elif (failure := task.exception()) is not None:
             log.error("run %s stopped unfinished", run_id, exc_info=failure)
+            end.set_exception(failure)
+            end.exception()  # seen: whoever waits gets it, and nobody need
+        else:
+            end.set_result(task.result())

@@ -187,7 +187,14 @@ def _answers_nobody(_real: Any) -> Any:
 
 
 def _forgets_nothing(_real: Any) -> Any:
-    return lambda *_: None
+    def ended(self: Any, run_id: str, task: Any) -> None:
+        end = self._ends[run_id]
+        if task.cancelled() or task.exception() is not None:
+            end.cancel()
+        else:
+            end.set_result(task.result())
+
+    return ended
 
 
 def _own_dice(_real: Any) -> Any:
@@ -238,7 +245,7 @@ BUGS = (
         _told_already),
     Bug("telling the operators is not noted", "one alert", RunStore, "told_parked", _never_told),
     Bug("a lease is kept past the end", "at rest", ledger_module, "_move", _keeps_the_lease),
-    Bug("an ended run is not forgotten", "at rest", Orchestrator, "_forget", _forgets_nothing),
+    Bug("an ended run is not forgotten", "at rest", Orchestrator, "_ended", _forgets_nothing),
     Bug("who was not answered is not looked for", "one reply", RunStore, "unanswered",
         _answers_nobody),
     Bug("a pause is drawn from dice of its own", "same trace", recording_module, "patiently",

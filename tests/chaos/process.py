@@ -197,7 +197,7 @@ class Process:
         finally:
             self._following.discard(run_id)
 
-    def _launch(self, run_id: str) -> "asyncio.Task[RunEnd[State]]":
+    def _launch(self, run_id: str) -> "asyncio.Future[RunEnd[State]]":
         saga = saga_of(self._run_script(run_id), self, self._faults, self._outside)
         return self.orchestrator.launch(saga, run_id, (), self._keep_report)
 

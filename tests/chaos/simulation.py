@@ -334,6 +334,7 @@ def left_in(orchestrator: Orchestrator, room: int) -> list[str]:
     """What an orchestrator holds at rest that it should not."""
     held: dict[str, Collection[str]] = {
         "tasks": orchestrator._tasks,
+        "ends": orchestrator._ends,
         "runs": orchestrator._runs,
         "waiting": orchestrator._waiting,
         "owned": orchestrator._owned,

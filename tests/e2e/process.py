@@ -6,34 +6,32 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 NO_FEEDS = Path(__file__).parents[1] / "fakes/no_feeds.json"
 ROOT = Path(__file__).parents[2]
+WAIT_S = 30.0
 _ADDRESS = "Open the chat: "
+_READY = "Ctrl-C stops it"
 
 
 @dataclass
 class Program:
-    """A running `webscout`, and the address of its server."""
+    """A `webscout` process. What it prints is read as it comes, so that it never waits for us."""
 
     process: asyncio.subprocess.Process
-    address: str
+    address: str = ""
+    """Of its server, in local mode."""
+    _lines: list[str] = field(default_factory=list)
+    _is_ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    @asynccontextmanager
-    async def running(cls, folder: Path, **environment: str) -> AsyncIterator["Program"]:
-        """Start it in `folder` on a free port; what still runs when this is left is killed."""
-        program = await cls._start(folder, environment)
-        try:
-            yield program
-        finally:
-            if program.process.returncode is None:
-                await program.end(signal.SIGKILL)
-
-    @classmethod
-    async def _start(cls, folder: Path, environment: dict[str, str]) -> "Program":
+    async def begun(cls, folder: Path, **environment: str) -> "Program":
+        """Start it in `folder`; it is not ready yet. Who calls ends it."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "bot",
             cwd=folder,
@@ -42,16 +40,53 @@ class Program:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
-        assert process.stdout is not None
-        async with asyncio.timeout(30):
-            async for raw in process.stdout:
-                line = raw.decode().strip()
-                if _ADDRESS in line:
-                    return cls(process, line.split(_ADDRESS)[1].removesuffix("/chat"))
-        raise AssertionError("it ended before it listened")
+        return cls(process)
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, folder: Path, **environment: str) -> AsyncIterator["Program"]:
+        """Start it in `folder` on a free port; what still runs when this is left is killed."""
+        program = await cls.begun(folder, **environment)
+        try:
+            await program.ready()
+            yield program
+        finally:
+            await program.kill()
+
+    @property
+    def printed(self) -> str:
+        """What it has printed."""
+        return "".join(self._lines)
+
+    async def ready(self) -> None:
+        """Wait until it says that it runs."""
+        async with asyncio.timeout(WAIT_S):
+            await self._is_ready.wait()
+        if _READY not in self.printed:
+            raise AssertionError(f"it ended before it ran:\n{self.printed}")
+
+    async def kill(self) -> None:
+        """SIGKILL, where it has not ended."""
+        if self.process.returncode is None:
+            await self.end(signal.SIGKILL)
 
     async def end(self, number: signal.Signals) -> tuple[int, str]:
-        """Send the signal and wait; gives the exit code and what it printed since the start."""
+        """Send the signal and wait; gives the exit code and what it printed."""
         self.process.send_signal(number)
-        out, _ = await asyncio.wait_for(self.process.communicate(), 30)
-        return self.process.returncode or 0, out.decode()
+        async with asyncio.timeout(WAIT_S):
+            await self._reading
+            await self.process.wait()
+        return self.process.returncode or 0, self.printed
+
+    async def _read(self) -> None:
+        assert self.process.stdout is not None
+        try:
+            async for raw in self.process.stdout:
+                line = raw.decode()
+                self._lines.append(line)
+                if _ADDRESS in line:
+                    self.address = line.strip().split(_ADDRESS)[1].removesuffix("/chat")
+                if _READY in line:
+                    self._is_ready.set()
+        finally:
+            self._is_ready.set()  # or it never will be

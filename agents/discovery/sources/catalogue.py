@@ -65,16 +65,19 @@ class Catalogue:
             for feed in feeds
             if http is not None
         }
+        paid = ("apify",) if apify is not None else ()
+        self._names = ("sample", "feeds", *paid, *self.feeds)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The specs that name a source here, but for files."""
-        apify = ("apify",) if self._apify is not None else ()
-        return ("sample", "feeds", *apify, *self.feeds)
+        return self._names
 
     def check(self, spec: str) -> None:
         """Raises InvalidValue for a spec that names no source."""
-        self.resolve(spec, Need())
+        scheme, _, rest = spec.partition(":")
+        if spec not in self._names and not (scheme == "file" and rest):
+            self.resolve(spec, Need())  # says what is wrong
 
     def resolve(self, spec: str, need: Need) -> tuple[Source, ...]:
         """The sources of the spec that can have what is needed; raises InvalidValue."""

@@ -147,7 +147,7 @@ class Stage:
             kept=kept,
         )
 
-    async def launch(self, *steps: Step[State], run_id: str = RUN) -> asyncio.Task[RunEnd[State]]:
+    async def launch(self, *steps: Step[State], run_id: str = RUN) -> asyncio.Future[RunEnd[State]]:
         """Queue the run if it is new, and launch it."""
         if self.journal.status(run_id) is None:
             await self.journal.append(run_id, EventType.RUN_QUEUED)
@@ -157,7 +157,7 @@ class Stage:
         """Launch the run and let time pass until it ended."""
         return await self.end_of(await self.launch(*steps))
 
-    async def end_of(self, task: asyncio.Task[RunEnd[State]]) -> RunEnd[State]:
+    async def end_of(self, task: asyncio.Future[RunEnd[State]]) -> RunEnd[State]:
         """Let time pass until the run ended."""
         await self.clock.until_done(task)
         return task.result()

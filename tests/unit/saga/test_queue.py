@@ -14,7 +14,7 @@ class Office:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.tasks: dict[str, asyncio.Task[RunEnd[State]]] = {}
+        self.tasks: dict[str, asyncio.Future[RunEnd[State]]] = {}
         self._done: dict[str, asyncio.Event] = {}
 
     async def enter(self, *run_ids: str) -> None:
@@ -23,7 +23,7 @@ class Office:
             self.tasks[run_id] = await self.launch(run_id)
         await settle()
 
-    async def launch(self, run_id: str) -> asyncio.Task[RunEnd[State]]:
+    async def launch(self, run_id: str) -> asyncio.Future[RunEnd[State]]:
         """Launch one run."""
         step = self.stage.step(run_id, self._until_done(run_id))
         return await self.stage.launch(step, run_id=run_id)
