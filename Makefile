@@ -47,7 +47,8 @@ bench: $(VENV)/.installed-bench ## what is measured (see bench/)
 
 chaos: $(VENV)/.installed-dev ## 5,000 simulated crashes, 200 kills of the program, 20 of PostgreSQL (about an hour)
 	WEBSCOUT_SEEDS=5000 WEBSCOUT_KILLS=200 WEBSCOUT_PG_KILLS=20 \
-	  $(BIN)/python -m pytest -n 2 --dist loadscope --timeout 7200 tests/chaos tests/e2e/test_kill*.py
+	  $(BIN)/python -m pytest -n 2 --dist loadscope --timeout 7200 tests/chaos tests/e2e/test_kill.py \
+	  tests/failure_modes/test_postgresql_failure.py
 
 clean: ## remove .venv, caches and build output (never var/, where your data is)
 	rm -rf $(VENV) build ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .import_linter_cache

@@ -5,10 +5,18 @@ from dataclasses import dataclass
 from agents.action.agent import ActionAgent
 from agents.configs import find_config
 from agents.domain.draft import Draft
+from agents.domain.errors import InvalidValue
 from agents.domain.match import Match
 from agents.store.outcomes import OutcomeStore
 from agents.store.people import PeopleStore
 from agents.store.runs import RunStore
+
+
+def _template_allowed(config: str) -> bool:
+    try:
+        return find_config(config).values.draft_fallback
+    except InvalidValue:
+        return True  # the configuration is gone: then the ordinary way
 
 
 class NoSuchMatch(Exception):  # noqa: N818 - names the situation
@@ -52,7 +60,7 @@ class Drafting:
                 return DraftedMatch(match=match, draft=draft)
         profile = await self._people.profile(user_id)
         run = await self._runs.get(run_id)
-        allowed = run is None or find_config(run.config).values.draft_fallback
+        allowed = run is None or _template_allowed(run.config)
         (draft,) = await self._action.act(
             run_id, [match.opportunity], profile, owner=user_id, template_allowed=allowed
         )

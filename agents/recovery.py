@@ -11,6 +11,8 @@ from agents.store.errors import StoreError
 
 EVERY_S = 10.0
 TIDY_EVERY = 360
+IDLE_S = 30.0
+"""A run that was journaled just now is somebody's who is about to begin it."""
 CLI = "cli"
 """Who scouts from a terminal waits for that process: when it is gone the run is undone."""
 
@@ -52,12 +54,15 @@ class Recovery:
                 if turn % TIDY_EVERY == 0:
                     await self._tidy()
             except StoreError as error:
-                log.warning("runs that nobody executes can't be looked for: %s", error)
+                log.warning("recovery and tidying wait for the database: %s", error)
+            except Exception as error:  # noqa: BLE001
+                # The task's boundary: one run must not keep the others from being taken up.
+                log.error("recovery broke: %s", type(error).__name__)
 
     async def _recover(self) -> None:
-        for run_id in await self._scout.abandoned(self._channels):
+        for run_id in await self._scout.abandoned(self._channels, idle_s=IDLE_S):
             log.info("taking up run %s", run_id)
             self._take_up(run_id)
-        for run_id in await self._scout.abandoned((CLI,)):
+        for run_id in await self._scout.abandoned((CLI,), idle_s=IDLE_S):
             log.info("undoing run %s, whose terminal is gone", run_id)
             await self._scout.launch(run_id, abandoned=True)

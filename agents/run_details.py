@@ -8,7 +8,7 @@ from agents.domain.run import RunError, ScoutResult, Usage
 from agents.scout import Scout
 from agents.store.ledger import Ledger
 from agents.store.runs import Place, RunRow, RunStore
-from resilience.saga import OPEN, History, RunStatus
+from resilience.saga import OPEN, Event, History, RunStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ class RunReader:
         """The run with all there is to it."""
         ended = row.status not in OPEN
         result = await self._scout.result(row.id) if ended else None
-        return await self._details(row, result)
+        return _details(row, await self._ledger.events(row.id), result)
 
     async def page(
         self, team: str, *, status: RunStatus | None, before: Place | None, limit: int
@@ -85,29 +85,31 @@ class RunReader:
         shown = rows[:limit]
         more = len(rows) > limit
         last = Place(shown[-1].created_at, shown[-1].id) if more else None
-        return [await self._details(row, None) for row in shown], last
+        events = await self._ledger.events_of([row.id for row in shown])
+        return [_details(row, events.get(row.id, []), None) for row in shown], last
 
-    async def _details(self, row: RunRow, result: ScoutResult | None) -> RunDetails:
-        history = History.of(await self._ledger.events(row.id))
-        spent = history.spent
-        return RunDetails(
-            run_id=row.id,
-            kind=row.kind,
-            status=history.status or row.status,
-            degraded=tuple(dict.fromkeys(history.degraded)),
-            error=_error(row, result),
-            steps=tuple(_steps(history)),
-            usage=Usage(
-                steps=spent.steps,
-                tokens=spent.tokens,
-                handoffs=spent.handoffs,
-                apify_usd=spent.usd,
-            ),
-            result=result,
-            created_at=row.created_at,
-            ended_at=row.ended_at,
-            config=row.config,
-        )
+
+def _details(row: RunRow, events: Iterable[Event], result: ScoutResult | None) -> RunDetails:
+    history = History.of(events)
+    spent = history.spent
+    return RunDetails(
+        run_id=row.id,
+        kind=row.kind,
+        status=row.status,  # with its result, and not with events that came after it was read
+        degraded=tuple(dict.fromkeys(history.degraded)),
+        error=_error(row, result),
+        steps=tuple(_steps(history)),
+        usage=Usage(
+            steps=spent.steps,
+            tokens=spent.tokens,
+            handoffs=spent.handoffs,
+            apify_usd=spent.usd,
+        ),
+        result=result,
+        created_at=row.created_at,
+        ended_at=row.ended_at,
+        config=row.config,
+    )
 
 
 def _error(row: RunRow, result: ScoutResult | None) -> RunError | None:

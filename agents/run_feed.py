@@ -86,16 +86,20 @@ class RunFeed:
             channel.wake()
 
     async def follow(
-        self, run_id: str, after: int, heartbeat_s: float
+        self,
+        run_id: str,
+        after: int,
+        heartbeat_s: float,
+        gone: Callable[[], bool] = lambda: False,
     ) -> AsyncGenerator[list[Event], None]:
         """The run's events after that one, in order, as they come: an empty list each
-        `heartbeat_s` in which there was none. Ends after a closing event, and at once where the run
-        has ended before. Raises StoreError."""
+        `heartbeat_s` in which there was none. Ends after a closing event, at once where the run has
+        ended before, and soon after whoever follows is `gone`. Raises StoreError."""
         channel = self._channels.setdefault(run_id, _Channel())
         channel.followers += 1
         try:
             quiet_s, asked, look = 0.0, False, False
-            while not self._closed:
+            while not self._closed and not gone():
                 changed = channel.changed
                 events = await self._next(channel, run_id, after, look=look)
                 if events:

@@ -10,6 +10,7 @@ the chat, the command line and programs.
 
 import asyncio
 import hashlib
+import logging
 import math
 import secrets
 from collections.abc import Callable
@@ -51,6 +52,7 @@ from resilience.saga import (
     History,
     IllegalTransition,
     Kept,
+    LeaseLost,
     Limits,
     Orchestrator,
     RunEnd,
@@ -62,6 +64,8 @@ from resilience.saga import (
     StepFailed,
     StepOutcome,
 )
+
+log = logging.getLogger(__name__)
 
 ENDED = frozenset(CLOSING.values())
 CONFIG_NOT_FOUND = "config-not-found"
@@ -250,6 +254,8 @@ class _Account:
             await self._spends.intend(mark, Amounts(usd=usd))
         except BudgetExhausted as exhausted:
             raise BudgetSpent(str(exhausted)) from exhausted
+        except (IllegalTransition, LeaseLost):
+            log.info("whoever asked for %s has ended; others wait for it", mark)
 
     async def settle(self, mark: str, usd: float) -> None:
         await self._spends.settle(mark, Amounts(usd=usd))
@@ -325,9 +331,11 @@ class Scout:
         """Start the journaled run, or take it up after a restart, in the background. One that is
         `abandoned` by who waited for it is only undone."""
         run, request = await self._runs.get(run_id), await self._runs.request(run_id)
-        if run is None or request is None or run.status in ENDED:
-            return  # forgotten, or done, meanwhile
-        self.launch_new(run_id, run.user_id, request, abandoned=abandoned)
+        if run is None or run.status in ENDED:
+            return  # done meanwhile
+        gone = request is None  # forgotten, or of a version that can't be read: it has to end
+        request = request or ScoutRequest(config=run.config)
+        self.launch_new(run_id, run.user_id, request, abandoned=abandoned or gone)
 
     def launch_new(
         self, run_id: str, user_id: str, request: ScoutRequest, *, abandoned: bool = False
@@ -355,6 +363,8 @@ class Scout:
             raise LookupError(run_id)
         if run.status is not RunStatus.PARKED:
             raise NotParked(run.status)
+        if (parking := self._orchestrator.task_of(run_id)) is not None:
+            await asyncio.wait({parking})  # it was parked in this moment
         self.launch_new(run_id, run.user_id, request or ScoutRequest(config=run.config))
 
     def position(self, run_id: str) -> int:
@@ -398,9 +408,10 @@ class Scout:
         await self.launch(run_id)  # if it is not executing yet, or no more: it has to end
         return run_id if await self.cancel(run_id) else None
 
-    async def abandoned(self, channels: tuple[str, ...]) -> list[str]:
-        """The runs of these channels that nobody executes, oldest first."""
-        run_ids = await self._ledger.abandoned(channels)
+    async def abandoned(self, channels: tuple[str, ...], *, idle_s: float = 0.0) -> list[str]:
+        """The runs of these channels that nobody executes, and not only for `idle_s` since they
+        were asked for; oldest first."""
+        run_ids = await self._ledger.abandoned(channels, idle_s)
         return [run_id for run_id in run_ids if self._orchestrator.task_of(run_id) is None]
 
     async def result(self, run_id: str) -> ScoutResult:

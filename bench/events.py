@@ -8,17 +8,18 @@ arrival, and the CPU time that each process took of one core.
 """
 
 import asyncio
+import gc
 import json
 import resource
 import statistics
 import sys
 import tempfile
 import time
+from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 
 import aiohttp
-from aiohttp import web
 from pydantic import SecretStr
 
 from agents.domain.run import ScoutRequest
@@ -28,8 +29,10 @@ from agents.store.admission import Quotas
 from agents.store.codec import REQUEST
 from agents.store.runs import NewRun
 from bot.bootstrap import Core, build_core
+from bot.cli.run import GC_THRESHOLDS
 from bot.settings import Settings, TeamKey
 from bot.web.api import Api, add_api
+from bot.web.server import BODY_BYTES_MAX, public_application, serve
 from bot.web.teams import Teams
 from resilience.saga import Limits, Saga, Step, StepContext, StepOutcome
 
@@ -118,24 +121,24 @@ async def _serve(folder: str) -> None:
             "telegram_bot_token": None,
         }
     )
-    sys.setswitchinterval(0.0005)
     go = asyncio.Event()
-    async with build_core(settings) as core:
-        application = web.Application()
+    async with AsyncExitStack() as stack:
+        core = await stack.enter_async_context(build_core(settings))
+        application = public_application(BODY_BYTES_MAX)
         add_api(application, _api(core))
-        runner = web.AppRunner(application, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)  # as the program does
+        address = await stack.enter_async_context(serve(application, "127.0.0.1", 0))
         runs = [await _create(core, number) for number in range(RUNS)]
         tasks = [core.orchestrator.launch(_saga(go, n), run, 0) for n, run in enumerate(runs)]
-        print(json.dumps({"address": f"http://127.0.0.1:{runner.addresses[0][1]}", "runs": runs}))
+        print(json.dumps({"address": address, "runs": runs}))
         sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.readline)
         cpu = _cpu_s()
         go.set()
         await asyncio.gather(*tasks)
         print(json.dumps({"cpu_s": _cpu_s() - cpu}), flush=True)
-        await runner.cleanup()
 
 
 def _api(core: Core) -> Api:

@@ -123,13 +123,12 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         pairs = [part.strip().partition(":") for part in value.split(",") if part.strip()]
-        for team, _, key in pairs:
-            if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", team):
-                raise ValueError(
-                    "allowed: TEAM:KEY,TEAM:KEY; a team is 1 to 64 of A-Z a-z 0-9 _ . -"
-                )
-            if not re.fullmatch(r"[!-~]{16,256}", key):
-                raise ValueError(f"the key of {team}: allowed are 16 to 256 characters, no blanks")
+        for number, (team, colon, key) in enumerate(pairs, start=1):  # by number: it may be a key
+            if not colon or not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", team):
+                allowed = "TEAM:KEY,TEAM:KEY; a team is 1 to 64 of A-Z a-z 0-9 _ . -"
+                raise ValueError(f"entry {number}: not TEAM:KEY; allowed: {allowed}")
+            if not re.fullmatch(r"[!-~]{1,256}", key):
+                raise ValueError(f"entry {number}: its key has blanks, is empty or over 256 long")
         if len({key for _, _, key in pairs}) < len(pairs):
             raise ValueError("a key is there twice; allowed: each key belongs to one team")
         return tuple(TeamKey(team, SecretStr(key)) for team, _, key in pairs)

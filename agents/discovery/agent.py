@@ -10,6 +10,7 @@ from agents.discovery.duplicates import collapse
 from agents.discovery.port import Need, Now, Postings, Reading, Source, SourceFailed, Sources
 from agents.discovery.spending import Spending, paid_by
 from agents.domain.opportunity import Opportunity
+from agents.lanes import RANKING
 from resilience.saga import JournalUnavailable
 
 SAMPLE = "sample"
@@ -114,7 +115,7 @@ class DiscoveryAgent:
         readings = [reading for _, reading in answers]
         found = [o for reading in readings for o in reading.opportunities]
         now, wanted = self._clock.now(), frozenset(need.kinds)
-        cards = await asyncio.to_thread(collapse, found, now=now, wanted=wanted)
+        cards = await RANKING.run(collapse, found, now=now, wanted=wanted)
         known = {o.id for reading in readings if reading.stored for o in reading.opportunities}
         await self._postings.keep(card for card in cards if card.id not in known)
         return Discovery(

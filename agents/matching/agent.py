@@ -1,6 +1,5 @@
 """The Matching agent: hard filters first, each counted, then a score with its reasons."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,6 +9,7 @@ from agents.configs import RankingWeights
 from agents.domain.match import Match, MatchMethod, Provenance
 from agents.domain.opportunity import Opportunity
 from agents.domain.profile import Profile
+from agents.lanes import RANKING
 from agents.matching.filters import PlaceWish, sift
 from agents.matching.port import Scores
 from agents.matching.ranker import RankedOpportunity, Wish, rank, unheard
@@ -62,7 +62,7 @@ class MatchingAgent:
 
         `cached` names the sources whose postings were read from the store.
         """
-        matching = await asyncio.to_thread(
+        matching = await RANKING.run(
             self._match,
             opportunities=opportunities,
             profile=profile,
@@ -87,7 +87,7 @@ class MatchingAgent:
     ) -> None:
         """Keep the newest postings that pass the filters, without a score: what a run that was
         stopped had found."""
-        unranked = await asyncio.to_thread(
+        unranked = await RANKING.run(
             self._unranked, opportunities, profile, limit, dismissed, cached
         )
         await self._scores.keep_matches(run_id, unranked)

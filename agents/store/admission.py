@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from agents.store.prepared import Prepared
-from agents.store.schema import idempotency_keys, runs, team_tokens
-from resilience.saga import OPEN, RunStatus
+from agents.store.schema import idempotency_keys, run_events, runs, team_tokens
+from resilience.saga import OPEN, EventType, RunStatus
 
 KEYS_KEPT = timedelta(hours=24)
 _RECENT = 20
@@ -183,11 +183,12 @@ def check_queue(connection: Connection, room: Room, quotas: Quotas, now: datetim
 
 
 def typical_s(connection: Connection) -> float:
-    """The median of how long the last runs took, in seconds."""
-    ended = runs.c.ended_at.is_not(None)
-    query = sa.select(runs.c.created_at, runs.c.ended_at).where(ended)
-    rows = connection.execute(query.order_by(runs.c.created_at.desc()).limit(_RECENT)).all()
-    times = [(row.ended_at - row.created_at).total_seconds() for row in rows]
+    """The median of how long the last runs took once it was their turn, in seconds."""
+    begun = (run_events.c.run_id == runs.c.id) & (run_events.c.type == EventType.RUN_STARTED)
+    query = sa.select(run_events.c.at, runs.c.ended_at).join(run_events, begun)
+    ended = query.where(runs.c.ended_at.is_not(None))
+    rows = connection.execute(ended.order_by(runs.c.created_at.desc()).limit(_RECENT)).all()
+    times = [(row.ended_at - row.at).total_seconds() for row in rows]
     return statistics.median(times) if times else _WAIT_UNKNOWN_S
 
 

@@ -90,7 +90,8 @@ class Database:
     """Transactions over one engine, and over its replica's. Use as an async context manager.
 
     `commit` and `query` are for what many do at once: the work is a function over SQLAlchemy's
-    synchronous connection, run whole in a thread (SQLite) or over the driver (PostgreSQL).
+    synchronous connection. `commit`'s runs in the event loop on SQLite, so it is short; its commit,
+    and `query`, run in threads. On PostgreSQL it runs over the driver.
     """
 
     def __init__(

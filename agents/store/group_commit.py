@@ -100,6 +100,7 @@ class GroupCommit:
                 _fail(batch, error)
             else:
                 await self._commit_each(batch)
+            self._drop_connection()  # whatever state it is in, the next batch has a good one
 
     async def _commit_each(self, batch: list[_Job]) -> None:
         """One of them fails: each for itself, then. Where the database does, it does for all."""
@@ -126,8 +127,11 @@ class GroupCommit:
                 results.append(job.work(connection))
                 done.append(job)
             await asyncio.get_running_loop().run_in_executor(self._thread, connection.commit)
+        except Exception:
+            self._roll_back(connection)
+            raise
         except BaseException:
-            self._drop_connection()  # whatever state it is in, the next batch has a good one
+            self._drop_connection()  # the loop ends, maybe in the middle of a commit
             raise
         for job, result in zip(done, results, strict=True):
             job.give(result)
@@ -154,6 +158,12 @@ class GroupCommit:
             else:
                 return
             await asyncio.sleep(_BUSY_PAUSE_S)
+
+    def _roll_back(self, connection: Connection) -> None:
+        try:
+            connection.rollback()
+        except Exception:  # noqa: BLE001 - it is broken: then it is no more
+            self._drop_connection()
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None

@@ -120,10 +120,17 @@ class Ledger:
         mine = (run_events.c.run_id == run_id) & (run_events.c.seq > seq)
         query = sa.select(run_events).where(mine).order_by(run_events.c.seq).limit(limit)
         rows = await self._db.query(lambda connection: connection.execute(query).all())
-        return [
-            Event(run_id=r.run_id, seq=r.seq, type=EventType(r.type), at=r.at, data=r.data)
-            for r in rows
-        ]
+        return [_event(row) for row in rows]
+
+    async def events_of(self, run_ids: Collection[str]) -> dict[str, list[Event]]:
+        """The events of all these runs, by run. May be a little old."""
+        mine = sa.select(run_events).where(run_events.c.run_id.in_(run_ids))
+        query = mine.order_by(run_events.c.run_id, run_events.c.seq)
+        rows = await self._db.browse(lambda connection: connection.execute(query).all())
+        found: dict[str, list[Event]] = {}
+        for row in rows:
+            found.setdefault(row.run_id, []).append(_event(row))
+        return found
 
     async def standing(self, run_id: str) -> tuple[RunStatus, int] | None:
         """The run's status and the number of its last event, or None when there is no such run."""
@@ -180,18 +187,22 @@ class Ledger:
         nobody = sa.update(runs).where(mine).values(owner=None, lease_until=None)
         await self._db.commit(lambda connection: connection.execute(nobody).rowcount)
 
-    async def abandoned(self, channels: Collection[str]) -> list[str]:
+    async def abandoned(self, channels: Collection[str], idle_s: float = 0.0) -> list[str]:
         """The runs of these channels that somebody has to take up: nobody executes them, or
-        nobody that is still there. Oldest first."""
+        nobody that is still there. Oldest first; without those that are younger than `idle_s` and
+        were never executed."""
+        now = self._now()
+
+        since = now - timedelta(seconds=idle_s)
 
         def work(connection: Connection) -> list[str]:
             query = (
                 sa.select(runs.c.id, runs.c.owner, runs.c.lease_until)
                 .join(users, users.c.id == runs.c.user_id)
                 .where(runs.c.status.in_(_OPEN) & users.c.channel.in_(channels))
+                .where(runs.c.owner.is_not(None) | (runs.c.created_at <= since))
                 .order_by(runs.c.created_at)
             )
-            now = self._now()
             rows = connection.execute(query).all()
             return [row.id for row in rows if self._is_free(row, now)]
 
@@ -201,6 +212,10 @@ class Ledger:
         if row.owner is None or row.owner == self._owner.name or row.lease_until <= now:
             return True
         return self._owner.is_gone(row.owner)
+
+
+def _event(row: Any) -> Event:
+    return Event(run_id=row.run_id, seq=row.seq, type=EventType(row.type), at=row.at, data=row.data)
 
 
 def write_event(connection: Connection, event: Event) -> None:

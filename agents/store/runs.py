@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic import ValidationError
 from sqlalchemy.engine import Connection
 
 from agents.domain.run import ScoutRequest
@@ -30,6 +31,7 @@ from agents.store.schema import UtcDateTime, idempotency_keys, run_messages, run
 from resilience.saga import OPEN, Event, EventType, RunStatus, Standing
 
 _OPEN = tuple(OPEN)
+_KEYS_A_TIME = 200
 _new_run = Prepared(
     sa.insert(runs),
     *("id", "kind", "user_id", "team", "config", "status", "stopping", "last_seq", "fence"),
@@ -107,12 +109,12 @@ class RunStore:
             except NotAdmitted as refused:
                 return refused  # raised, it would roll back what others commit with it
             self._write(connection, new, now)
-            self._room.took(new.team)
             return None
 
         refused = await self._db.commit(work)
         if refused is not None:
             raise refused
+        self._room.took(new.team)
 
     def _check(self, connection: Connection, new: NewRun, quotas: Quotas, now: datetime) -> None:
         self._db.in_turn(connection, new.team or new.user_id)
@@ -135,11 +137,6 @@ class RunStore:
         if new.chat_id is not None:
             row = {"run_id": new.run_id, "chat_id": new.chat_id}
             connection.execute(sa.insert(run_messages).values(row))
-
-    async def with_key(self, key: IdempotencyKey) -> None:
-        """Raise KeyTaken when the key has its run."""
-
-        await self._db.query(lambda connection: check_key(connection, key, self._now()))
 
     async def get(self, run_id: str) -> RunRow | None:
         """The run's row, or None."""
@@ -171,9 +168,12 @@ class RunStore:
 
     async def drop_old_keys(self) -> None:
         """Forget the idempotency keys whose time is over."""
-        old = idempotency_keys.c.created_at < self._now() - KEYS_KEPT
-        gone = sa.delete(idempotency_keys).where(old)
-        await self._db.commit(lambda connection: connection.execute(gone).rowcount)
+        keys = idempotency_keys.c
+        old = keys.created_at < self._now() - KEYS_KEPT
+        some = sa.select(keys.team, keys.key).where(old).limit(_KEYS_A_TIME)
+        gone = sa.delete(idempotency_keys).where(sa.tuple_(keys.team, keys.key).in_(some))
+        while await self._db.commit(lambda c: c.execute(gone).rowcount) == _KEYS_A_TIME:
+            pass  # a few at a time: others write between
 
     async def typical_s(self) -> float:
         """The median of how long the last runs took, in seconds."""
@@ -192,9 +192,12 @@ class RunStore:
         await self._db.commit(lambda connection: connection.execute(told).rowcount)
 
     async def request(self, run_id: str) -> ScoutRequest | None:
-        """What was asked, or None when it was forgotten."""
+        """What was asked, or None when it was forgotten, or can't be read by this version."""
         body = await self.text(run_id, "request")
-        return None if body is None else REQUEST.validate_json(body)
+        try:
+            return None if body is None else REQUEST.validate_json(body)
+        except ValidationError:
+            return None
 
     async def text(self, run_id: str, name: str) -> str | None:
         """A text of the run, or None."""

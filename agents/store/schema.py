@@ -144,6 +144,7 @@ runs = _table(
     sa.Column("created_at", UtcDateTime, nullable=False, index=True),
     sa.Column("ended_at", UtcDateTime),
     sa.Index("ix_runs_team_status", "team", "status"),
+    sa.Index("ix_runs_team_created_at_id", "team", "created_at", "id"),
 )
 run_events = _table(
     "run_events",

@@ -10,6 +10,7 @@ from bot.bootstrap.core import (
     build_catalogue_alone,
     build_core,
     build_database,
+    build_replica,
 )
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "build_catalogue_alone",
     "build_core",
     "build_database",
+    "build_replica",
     "schema_sql",
     "telegram_username",
 ]

@@ -1,10 +1,11 @@
 """The bot, running: the product with its chat, on Telegram or on a page of its own."""
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from aiohttp import web
@@ -57,6 +58,8 @@ API; CLI is the terminal."""
 
 MENU_WITHIN_S = 5.0
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
@@ -66,7 +69,7 @@ class Running:
     username: str
     failed: asyncio.Future[None]
     """Done, with the reason, when the bot can't go on by itself."""
-    api_key: str | None
+    api_key: str | None = field(repr=False)
     """The key of the run API that was made for this start."""
 
 
@@ -120,7 +123,9 @@ async def build_bot(settings: Settings, fakes: Fakes | None = None) -> AsyncIter
             rooms.operators.keep_telling(),
             recovery.keep_recovering(),
         ):
-            stack.push_async_callback(_end, asyncio.ensure_future(work))
+            task = asyncio.ensure_future(work)
+            task.add_done_callback(_complain)
+            stack.push_async_callback(_end, task)
         yield Running(
             address=address,
             username=application.bot.username,
@@ -144,7 +149,7 @@ class _Wires:
     fetch: Callable[[Bot, Intake], Awaitable[None]]
     """Brings updates in until cancelled; raises when that can't be done at all."""
     clear_chat: Callable[[], Awaitable[None]] | None = None
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
 
 
 def _local_wires(settings: Settings, core: Core) -> _Wires:
@@ -290,6 +295,7 @@ def _rooms(
         scout=core.scout,
         messages=messages,
         orchestrator=core.orchestrator,
+        clock=core.clock,
     )
     rooms = Rooms(
         operators=operators,
@@ -322,6 +328,11 @@ def _refresher(settings: Settings, core: Core) -> FeedRefresher:
     feeds = core.catalogue.feeds
     names = feeds if "feeds" in settings.sources else set(settings.sources) & set(feeds)
     return FeedRefresher((feeds[name] for name in names), core.shelf, core.clock)
+
+
+def _complain(task: asyncio.Future[None]) -> None:
+    if not task.cancelled() and (failure := task.exception()) is not None:
+        log.error("work in the background ended", exc_info=failure)
 
 
 async def _end(fetching: asyncio.Future[None]) -> None:

@@ -104,6 +104,13 @@ def build_database(settings: Settings) -> Database:
     )
 
 
+def build_replica(settings: Settings) -> Database:
+    """The replica of the settings, which is configured, as a database of its own."""
+    replica = settings.database_replica_url
+    assert replica is not None  # noqa: S101 - asked only when it is configured
+    return Database.open(replica.get_secret_value())
+
+
 def _overrides(settings: Settings) -> Overrides:
     return Overrides(
         steps=settings.run_steps,

@@ -21,6 +21,7 @@ from bot.bootstrap import (
     ask_supabase,
     build_catalogue_alone,
     build_database,
+    build_replica,
     telegram_username,
 )
 from bot.settings import Settings
@@ -53,7 +54,9 @@ async def doctor(settings: Settings, *, as_json: bool) -> int:
         await _timed("settings", _settings, required=True),
         await _timed("database", lambda: _database(settings), required=True),
     ]
-    if settings.local or settings.webhook_url is not None:
+    if settings.database_replica_url is not None:
+        checks.append(await _timed("replica", lambda: _replica(settings), required=False))
+    if settings.local or settings.webhook_url is not None or settings.api_keys:
         checks.append(await _timed("port", lambda: _port(settings), required=False))
     if settings.telegram_bot_token is not None:
         checks.append(await _timed("telegram", lambda: _telegram(settings), required=True))
@@ -77,6 +80,17 @@ async def _database(settings: Settings) -> str:
     except StoreError as error:
         raise Wrong(str(error), "check DATABASE_URL, or run `webscout migrate`") from error
     return "schema brought up to date" if changed else "answers, schema up to date"
+
+
+async def _replica(settings: Settings) -> str:
+    try:
+        async with build_replica(settings) as replica:
+            await replica.check()
+    except StoreError as error:
+        raise Wrong(
+            str(error), "check DATABASE_REPLICA_URL; lists are read from the database"
+        ) from error
+    return "answers, schema up to date"
 
 
 async def _port(settings: Settings) -> str:

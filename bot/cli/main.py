@@ -33,6 +33,8 @@ def main(argv: Sequence[str]) -> int:
     # A line for every request, and aiosqlite writes what people said into it.
     for chatty in ("aiohttp.access", "aiosqlite", "asyncio", "alembic", "httpx", "telegram"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # A traceback for each request that is no HTTP; what our handlers raise is logged by ourselves.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     try:
         return asyncio.run(_command(arguments, settings))
     except InvalidValue as invalid:

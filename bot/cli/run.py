@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import resource
 import signal
 import sys
 from typing import Any
@@ -13,6 +14,7 @@ from bot.settings import LOOPBACK, Settings
 from bot.web.server import PortTaken
 
 FAILED, USAGE = 1, 2
+FILES_MAX = 65_536
 GC_THRESHOLDS = (20_000, 20, 50)
 """What is allocated here is mostly freed at once, by its count of references. With a thousand runs
 in the queue Python's own thresholds collect so often that it takes a fifth of the time."""
@@ -27,6 +29,7 @@ async def run(settings: Settings) -> int:
             f"not on {settings.host}; allowed: {allowed}",
             USAGE,
         )
+    _allow_connections()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -39,8 +42,10 @@ async def run(settings: Settings) -> int:
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLDS)
             print(_greeting(settings, running), flush=True)
-            if running.api_key is not None:
-                print(f"Run API: {running.address}/v1/runs, key {running.api_key}", flush=True)
+            if running.address is not None and (settings.local or settings.api_keys):
+                made = running.api_key
+                key = "" if made is None else f", key {made} (for this start; API_KEYS keeps one)"
+                print(f"Run API: {running.address}/v1/runs{key}", flush=True)
             print("Ctrl-C stops it; your data stays.", flush=True)
             await _until(stop, running)
             print("Stopping…", flush=True)
@@ -52,6 +57,13 @@ async def run(settings: Settings) -> int:
         hint = "check the network and TELEGRAM_API_BASE_URL"
         return _complain(f"Telegram can't be used: {error}; {hint}", FAILED)
     return 0
+
+
+def _allow_connections() -> None:
+    """As many open files as may be: each stream that is followed is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES_MAX if hard == resource.RLIM_INFINITY else min(hard, FILES_MAX)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 async def _until(stop: asyncio.Event, running: Running) -> None:

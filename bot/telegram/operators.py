@@ -19,9 +19,11 @@ from agents.store.runs import RunRow, RunStore
 from bot.telegram.progress import BotApi, ScoutMessages, tell
 from bot.telegram.sender import Sender
 from bot.telegram.views import View
+from resilience.clock import Clock
 from resilience.saga import Event, EventType, Orchestrator
 
 RUNS_SHOWN = 15
+AGAIN_AFTER_S = 120.0
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ class Operators:
         scout: Scout,
         messages: ScoutMessages,
         orchestrator: Orchestrator,
+        clock: Clock,
     ) -> None:
         self._bot = bot
         self._chats = tuple(chats)
@@ -50,6 +53,7 @@ class Operators:
         self._reader = reader
         self._scout = scout
         self._messages = messages
+        self._clock = clock
         self._parked = asyncio.Event()
         self._telling = asyncio.Lock()
         self._told: dict[tuple[str, int], set[int]] = {}
@@ -101,24 +105,31 @@ class Operators:
     # --- alerts ------------------------------------------------------------------------------
 
     async def keep_telling(self) -> None:
-        """Tell of each run that is parked, once, until cancelled. What could not be told is told
-        when there is the next, or at the next start."""
+        """Tell of each run that is parked, once, until cancelled; what could not be told, again
+        after two minutes."""
         while True:
             self._parked.clear()
-            await self.tell_of_parked()
-            await self._parked.wait()
+            if await self.tell_of_parked():
+                await self._parked.wait()
+            else:
+                await self._clock.sleep(AGAIN_AFTER_S)
 
-    async def tell_of_parked(self) -> None:
-        """Tell of the parked runs that the operators were not told of."""
+    async def tell_of_parked(self) -> bool:
+        """Tell of the parked runs that the operators were not told of; whether all are told."""
         if not self._chats:
-            return
+            return True
+        all_told = True
         async with self._telling:
             try:
                 for row in await self._runs.parked_untold():
                     if await self._tell(row):
                         await self._runs.told_parked(row.id, row.last_seq)
+                    else:
+                        all_told = False
             except StoreError as error:
                 log.warning("the operators are not told of a parked run yet: %s", error)
+                return False
+        return all_told
 
     async def _tell(self, row: RunRow) -> bool:
         """Tell each chat once; whether all have it by now, but those that can't be written to."""

@@ -29,7 +29,8 @@ Skill = Annotated[str, StringConstraints(max_length=SKILL_LENGTH_MAX, pattern=_S
 Location = Annotated[str, StringConstraints(max_length=LOCATION_LENGTH_MAX, pattern=_SOME)]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 SourceSpec = Annotated[str, StringConstraints(max_length=200, pattern=_SOME)]
-ConfigName = Annotated[str, StringConstraints(max_length=64, pattern=r"^[a-z-]+@[0-9]+$")]
+ConfigName = Annotated[str, StringConstraints(max_length=200, pattern=_ANY)]
+"""Which there are is looked up: an unknown one has an answer of its own."""
 
 
 class MinPayIn(BaseModel):

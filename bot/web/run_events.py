@@ -6,7 +6,7 @@ that does not read is dropped: it can come again, and nobody waits for it.
 
 import asyncio
 import json
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from contextlib import aclosing
 
 from aiohttp import web
@@ -44,6 +44,7 @@ class EventStreams:
         self._heartbeat_s = heartbeat_s
         self._write_max_s = write_max_s
         self._streams_max = streams_max
+        self._of_team: Counter[str] = Counter()
         self._frames: OrderedDict[tuple[str, int], bytes] = OrderedDict()
 
     async def stream(self, request: web.Request, team: str) -> web.StreamResponse:
@@ -55,21 +56,26 @@ class EventStreams:
         run_id = request.match_info["id"]
         if await self._reader.row(team, run_id) is None:
             return not_found()
-        if self._feed.followers >= self._streams_max:
-            return later(503, "too-many-streams", "too many follow runs now", self._heartbeat_s)
+        own = self._of_team[team] >= self._streams_max // 2
+        if own or self._feed.followers >= self._streams_max:
+            words = "your team follows" if own else "all together follow"
+            return later(503, "too-many-streams", f"{words} too many runs now", self._heartbeat_s)
         response = web.StreamResponse(
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         )
         response.content_type = "text/event-stream"
         response.charset = "utf-8"
-        await response.prepare(request)
+        self._of_team[team] += 1
         try:
-            await self._send(response, run_id, after)
+            await response.prepare(request)
+            await self._send(request, response, run_id, after)
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()  # it does not read: what it was not sent it can ask for
         except (ConnectionError, StoreError):
             pass  # it comes again, and goes on where it was
+        finally:
+            self._of_team[team] -= 1
         return response
 
     def _frame(self, event: Event) -> bytes:
@@ -82,8 +88,14 @@ class EventStreams:
                 self._frames.popitem(last=False)
         return made
 
-    async def _send(self, response: web.StreamResponse, run_id: str, after: int) -> None:
-        async with aclosing(self._feed.follow(run_id, after, self._heartbeat_s)) as batches:
+    async def _send(
+        self, request: web.Request, response: web.StreamResponse, run_id: str, after: int
+    ) -> None:
+        def gone() -> bool:
+            return request.transport is None or request.transport.is_closing()
+
+        following = self._feed.follow(run_id, after, self._heartbeat_s, gone)
+        async with aclosing(following) as batches:
             async for events in batches:
                 data = b"".join(map(self._frame, events)) or b": still here\n\n"
                 async with asyncio.timeout(self._write_max_s):

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -37,7 +38,6 @@ CURSOR = re.compile(r"^[0-9]{1,16}-[0-9a-f]{1,64}$")
 _BEGINNING, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 KEY_LENGTH_MAX = 255
 _STORE_BACK_S = 5
-_TEAMS_REMEMBERED = 1_000
 
 TeamHandler = Callable[[web.Request, str], Awaitable[web.StreamResponse]]
 
@@ -58,7 +58,10 @@ def for_teams(teams: Teams) -> Callable[[TeamHandler], Handler]:
             try:
                 return await handler(request, team)
             except StoreUnavailable:
-                words = "the database does not answer; nothing was done"
+                words = (
+                    "the database does not answer; try again, with an Idempotency-Key to be sure "
+                    "that it is one run"
+                )
                 return later(503, "store-unavailable", words, _STORE_BACK_S)
 
         return handle
@@ -119,7 +122,8 @@ class RunRoutes:
         except ValidationError as error:
             return _refused_body(error)
         if asked.config not in all_configs():
-            words = f"unknown configuration {asked.config}; there are {', '.join(all_configs())}"
+            words = f"unknown configuration {asked.config[:40]!r}; there are "
+            words += ", ".join(all_configs())
             return problem(400, "config-not-found", words)
         if wrong := list(self._wrong_sources(asked.sources)):
             return _invalid(wrong)
@@ -159,7 +163,8 @@ class RunRoutes:
         self._scout.launch_new(run_id, user_id, request)
         queue = None
         if position := self._scout.position(run_id):
-            queue = QueuePlace(position=position, wait_s=await self._scout.wait_s(position))
+            with suppress(StoreUnavailable):  # it is journaled: how long it waits is a courtesy
+                queue = QueuePlace(position=position, wait_s=await self._scout.wait_s(position))
         return _accepted(
             202,
             Accepted(run_id=run_id, status=RunStatus.QUEUED, links=Links.of(run_id), queue=queue),
@@ -180,8 +185,7 @@ class RunRoutes:
         """The team as the store knows people; looked up once."""
         if (known := self._user_ids.get(team)) is None:
             known = (await self._people.person(CHANNEL, team)).id
-            if len(self._user_ids) < _TEAMS_REMEMBERED:
-                self._user_ids[team] = known
+            self._user_ids[team] = known
         return known
 
     async def list(self, request: web.Request, team: str) -> web.StreamResponse:
@@ -216,9 +220,7 @@ class RunRoutes:
             if row is None or row.status is not RunStatus.CANCELLED:
                 ended = "ended" if row is None else row.status
                 return problem(409, "run-ended", f"the run has ended: it is {ended}")
-        answer = Cancelling(run_id=run_id, status="cancelling")
-        if row is not None:
-            answer = Cancelling(run_id=run_id, status=row.status)
+        answer = Cancelling(run_id=run_id, status=row.status)
         return web.json_response(answer.model_dump(), status=202)
 
 
@@ -238,7 +240,8 @@ def _key(request: web.Request, team: str, asked: ScoutIn) -> IdempotencyKey | No
     if not 1 <= len(given) <= KEY_LENGTH_MAX or not given.isprintable() or not given.isascii():
         allowed = f"1 to {KEY_LENGTH_MAX} printable ASCII characters"
         raise InvalidValue("Idempotency-Key", "empty, too long or odd characters in it", allowed)
-    body = asked.model_dump_json()
+    # Without defaults, so that a later version's new fields leave today's hashes as they are.
+    body = asked.model_dump_json(exclude_defaults=True)
     return IdempotencyKey(
         team=team, key=sha256(given.encode()).hexdigest(), body=sha256(body.encode()).hexdigest()
     )
@@ -263,6 +266,8 @@ def _place(invalid: InvalidValue, place: str) -> dict[str, str]:
 def _invalid(errors: Sequence[Mapping[str, str]], status: int = 422) -> web.StreamResponse:
     """The request can't be: each place that is wrong, and why."""
     words = "; ".join(f"{error['place']}: {error['problem']}" for error in errors[:3])
+    if len(errors) > 3:
+        words += f"; and {len(errors) - 3} more, see errors"
     body = {
         "type": "invalid-request",
         "title": "invalid request",

@@ -45,6 +45,7 @@ RESUMPTIONS_MAX = 3
 COMPENSATION_FAILED = "compensation-failed"
 CANCELLED = "cancelled"
 _PAUSE_S = 1.0
+_CANCEL_WAIT_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -115,13 +116,19 @@ class Execution(Generic[S]):
 
     async def cancel(self) -> bool:
         """Stop the work and have it undone. False when the run has ended; during compensation it
-        changes nothing. Raises JournalUnavailable: then nothing was stopped."""
-        async with self._lock:
+        changes nothing. Raises JournalUnavailable: then its work goes on."""
+        try:
+            async with asyncio.timeout(_CANCEL_WAIT_S):
+                await self._lock.acquire()
+        except TimeoutError:
+            raise JournalUnavailable("an event of this run is waiting to be stored") from None
+        try:
             if not self._history.cancelled:
-                try:
-                    await self.recording.write_now(EventType.RUN_CANCELLING)
-                except IllegalTransition as refused:
-                    return refused.status is RunStatus.COMPENSATING
+                await self.recording.write_now(EventType.RUN_CANCELLING)
+        except IllegalTransition as refused:
+            return refused.status is RunStatus.COMPENSATING
+        finally:
+            self._lock.release()
         self.stop_work()
         return True
 
@@ -280,10 +287,7 @@ class Execution(Generic[S]):
     async def _do(self, step: Step[S]) -> StepOutcome[S] | None:
         async def work_on() -> StepOutcome[S]:
             with deadline(min(step.deadline_s, max(self._left_s(), 0.0)), self._clock.monotonic):
-                outcome = await step.do(self.state, context)
-            if spends.tripped is not None:
-                raise spends.tripped
-            return outcome
+                return await step.do(self.state, context)
 
         spends = Spending(self.recording, self._budget, step.name)
         context = self._context(step, spends)
@@ -305,6 +309,9 @@ class Execution(Generic[S]):
             if self._history.cancelled:
                 return None
             raise StepFailed(f"{step.name} was interrupted")
+        if spends.tripped is not None:
+            work.exception()  # seen: whatever an agent made of it, this is the reason
+            raise spends.tripped
         try:
             return work.result()
         except (StepFailed, JournalUnavailable):

@@ -176,6 +176,7 @@ class History:
     def _compensating(self, event: Event) -> None:
         self._stop(event)
         self.ended_at = None  # a parked run that is tried again
+        self.idle_resumptions = 0  # the undo is another piece of work
         if self.error is None and (error := event.data.get("error")):
             self.error = StepFailed("it was stopped before a restart", type=str(error))
 

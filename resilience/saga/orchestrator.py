@@ -60,6 +60,7 @@ class Orchestrator:
         self._owned: set[str] = set()
         self._listeners: list[Listener] = []
         self._renewing: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         self._renewing = asyncio.create_task(self._keep_leases(), name="leases")
@@ -72,6 +73,7 @@ class Orchestrator:
         traceback: TracebackType | None,
     ) -> None:
         assert self._renewing is not None  # noqa: S101 - entered before
+        self._closed = True
         launched = set(self._ends)
         self._waiting.clear()
         tasks: list[asyncio.Task[Any]] = [*self._tasks.values(), self._renewing]
@@ -107,10 +109,14 @@ class Orchestrator:
 
         A run with history is taken up: forward after its last completed step, backward where its
         undo stood. With `give_up` it is only undone, for that reason. A parked run's undo is tried
-        again.
+        again. Once the orchestrator is left nothing is launched: the end is a cancelled one.
         """
         if (under_way := self._ends.get(run_id)) is not None:
             return under_way
+        if self._closed:
+            never: asyncio.Future[RunEnd[S]] = asyncio.get_running_loop().create_future()
+            never.cancel()
+            return never
 
         def new() -> Execution[S]:
             recording = Recording(self._journal, self._clock, run_id, self._notify)
@@ -169,12 +175,7 @@ class Orchestrator:
     async def _another_turn(self, run_id: str) -> None:
         come: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._line_up(run_id, partial(come.set_result, None))
-        try:
-            await come
-        except BaseException:
-            if self._waiting.pop(run_id, None) is None:
-                self._give_up_room()
-            raise
+        await come
 
     def _give_up_room(self) -> None:
         self._room += 1
@@ -255,7 +256,11 @@ class Orchestrator:
                 try:
                     held = await self._journal.renew(owned)
                 except JournalUnavailable:
-                    continue  # nobody can take them now, either
+                    continue  # mostly nobody can take them now, either
+                except Exception:
+                    # The task's boundary: without renewals every run here would be lost.
+                    log.exception("the leases could not be prolonged")
+                    continue
                 for run_id in sorted(owned & self._owned):
                     if run_id not in held:
                         self._lose(run_id)
@@ -268,6 +273,9 @@ class Orchestrator:
             await run.cancelled_elsewhere()
         except JournalUnavailable as out:
             log.warning("whether run %s was cancelled elsewhere is not known: %s", run.run_id, out)
+        except Exception:
+            # As above: the other runs' leases go on.
+            log.exception("whether run %s was cancelled elsewhere can't be read", run.run_id)
 
     def _lose(self, run_id: str) -> None:
         """Another process has the run: stop working for it. The next append says the same."""

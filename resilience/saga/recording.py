@@ -33,15 +33,14 @@ log = logging.getLogger(__name__)
 async def patiently(work: Callable[[], Awaitable[T]], clock: Clock) -> T:
     """The result of `work`, tried again while the journal is out, for at most PATIENCE_S; then
     raises JournalUnavailable."""
-    waited_s, pause_s = 0.0, _PAUSE_FIRST_S
+    until, pause_s = clock.monotonic() + PATIENCE_S, _PAUSE_FIRST_S
     while True:
         try:
             return await work()
         except JournalUnavailable:
-            if waited_s >= PATIENCE_S:
+            if clock.monotonic() >= until:
                 raise
         await clock.sleep(pause_s)
-        waited_s += pause_s
         pause_s = min(2 * pause_s, _PAUSE_MAX_S)
 
 

@@ -62,10 +62,6 @@ async def test_a_key_stands_for_one_run(stores: Stores) -> None:
     with pytest.raises(KeyTaken) as taken:
         await stores.runs.create(with_key("run-2"), MANY)
     assert (taken.value.run_id, taken.value.same) == ("run-1", True)
-    with pytest.raises(KeyTaken) as taken:
-        await stores.runs.with_key(KEY)
-    assert (taken.value.run_id, taken.value.same) == ("run-1", True)
-
     assert await run_ids(stores) == ["run-1"]
     assert await stores.ledger.events("run-2") == []
     assert await stores.runs.text("run-2", "request") is None
@@ -78,10 +74,6 @@ async def test_a_key_with_another_request_is_refused_by_name(stores: Stores) -> 
         with pytest.raises(KeyTaken) as taken:
             await stores.runs.create(with_key("run-2", OTHER_BODY), MANY)
         assert (taken.value.run_id, taken.value.same) == ("run-1", False)
-    with pytest.raises(KeyTaken) as taken:
-        await stores.runs.with_key(OTHER_BODY)
-    assert not taken.value.same
-
     assert await run_ids(stores) == ["run-1"]
 
 
@@ -109,7 +101,6 @@ async def test_another_teams_key_is_another_key(stores: Stores) -> None:
     """Teams do not see each other, whatever their keys are."""
     other = IdempotencyKey(team="team-b", key=KEY.key, body=KEY.body)
     await stores.runs.create(with_key("run-1"), MANY)
-    await stores.runs.with_key(other)
     await stores.runs.create(with_key("run-2", other), MANY)
     await stores.runs.create(
         with_key("run-3", IdempotencyKey(team="team-a", key="another", body=KEY.body)), MANY
@@ -124,7 +115,6 @@ async def test_a_key_is_free_again_after_a_day(stores: Stores) -> None:
     stores.clock.advance(KEYS_KEPT.total_seconds())
     assert isinstance((await all_at_once(stores, [with_key("run-2")]))[0], KeyTaken)
     stores.clock.advance(0.000001)
-    await stores.runs.with_key(OTHER_BODY)
     await stores.runs.create(with_key("run-2", OTHER_BODY), MANY)
     (taken,) = await all_at_once(stores, [with_key("run-3")])
 
@@ -154,7 +144,6 @@ async def test_a_refused_request_does_not_use_up_its_key(stores: Stores) -> None
     await stores.runs.create(new_run("run-1", team="team-a"), one)
     (over,) = await all_at_once(stores, [with_key("run-2")], one)
     assert isinstance(over, TeamOver)
-    await stores.runs.with_key(KEY)
     await through(stores, "run-1", EventType.RUN_STARTED, EventType.RUN_COMPLETED)
     await stores.runs.create(with_key("run-2"), one)
     (taken,) = await all_at_once(stores, [with_key("run-3")], one)

@@ -169,11 +169,14 @@ async def test_who_follows_a_run_misses_nothing(tmp_path: Path) -> None:
     number, and has each event once, in order, to the end."""
     async with Load(tmp_path, f"sqlite:///{tmp_path}/var/webscout.db") as load:
         await load.start()
+        load.hold()  # the run does not end before the kills
         posted = load.post()
-        for seen in (2, 6):
+        for seen in (3, 4):
             await load.until(lambda seen=seen: len(posted.seqs) >= seen)  # type: ignore[misc]
             await load.kill()
             await load.start()
+        await load.until(lambda: posted.types.count("run.resumed") == 2)
+        load.release()
         await load.at_rest((), [posted])
         assert await load.stop() == 0
         (story,) = await load.stories()

@@ -25,7 +25,9 @@ def retire(folder: Path, run_id: str) -> None:
     database(folder, f"UPDATE runs SET config = '{GONE}' WHERE id = '{run_id}'")
 
 
-@pytest.mark.parametrize("config", [GONE, "scout@99", "nosuch@1", "scout@" + "9" * 50])
+@pytest.mark.parametrize(
+    "config", [GONE, "scout@99", "scout", "scout@latest", "Scout@1", "", "scout@" + "9" * 90]
+)
 async def test_a_request_for_it_starts_nothing(tmp_path: Path, config: str) -> None:
     """400 config-not-found, which says what there is; nothing of the request is stored."""
     async with api_bot(tmp_path) as blue:

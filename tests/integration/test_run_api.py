@@ -214,7 +214,6 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"sources": ["file:"]}, ["sources.0"]),
     ({"sources": ["FILE:/etc/passwd", " file:x"]}, ["sources.0", "sources.1"]),
     ({"sources": ["apify"]}, ["sources.0"]),
-    ({"config": "scout"}, ["config"]),
     ({"config": 1}, ["config"]),
     ({"kind": "ask"}, ["kind"]),
     ({"kind": "ask", "text": "hello"}, ["kind", "text"]),

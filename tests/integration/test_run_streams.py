@@ -162,8 +162,9 @@ def drain(connection: socket.socket) -> bytes:
 
 
 async def test_there_are_only_so_many_streams(tmp_path: Path) -> None:
-    """One too many is refused with when to come again; a place that is left is taken."""
-    async with streams(tmp_path, streams_max=2, heartbeat_s=0.02) as s:
+    """A team has half of them. One too many is refused with when to come again, and a place that is
+    left is taken."""
+    async with streams(tmp_path, streams_max=4, heartbeat_s=0.02) as s:
         run_id = await s.begun()
         path = PATH.replace("{id}", run_id)
         async with s.blue.stream(run_id) as first:

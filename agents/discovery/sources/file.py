@@ -1,6 +1,5 @@
 """Postings from a file of the user's: JSONL, a JSON array, or CSV."""
 
-import asyncio
 import csv
 import io
 import json
@@ -14,6 +13,7 @@ from pathlib import Path
 from agents.discovery.port import Reading, SourceFailed
 from agents.discovery.record import Origin, Unreadable, has_title, read_record
 from agents.domain.opportunity import Opportunity
+from agents.lanes import READING
 
 FILE_BYTES_MAX = 100_000_000
 RECORDS_MAX = 200_000
@@ -23,7 +23,7 @@ _BROKEN = object()
 class FileSource:
     """One file. A record that can't be read is counted, the rest is used."""
 
-    deadline_s = None
+    deadline_s = 170.0  # it may have to wait for other files; within the step's 180 s
 
     def __init__(self, path: Path, now: Callable[[], datetime]) -> None:
         self._path = path
@@ -34,7 +34,7 @@ class FileSource:
         """Read it in a thread, which stops at the next record once this is cancelled."""
         stop = threading.Event()
         try:
-            return await asyncio.to_thread(self._read, stop)
+            return await READING.run(self._read, stop)
         finally:
             stop.set()
 

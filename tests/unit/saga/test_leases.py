@@ -366,3 +366,22 @@ async def test_a_cancel_elsewhere_that_could_not_be_read_is_obeyed_later(
         assert mine.done()
         end: RunEnd[State] = mine.result()
     assert end.status is RunStatus.CANCELLED
+
+
+async def test_a_stop_while_a_run_waits_to_be_taken_over_leaves_it(stage: Stage) -> None:
+    """Its other process is gone, but there was no room here yet."""
+    stage.runs_max = 1
+    await stage.restart()
+    gone = stage.journal.other()
+    await stage.journal.append(RUN, EventType.RUN_QUEUED)
+    await gone.claim(RUN)
+    following = await stage.launch(stage.step("one"))
+    await settle()
+    await stage.launch(agent("long", _do_until(asyncio.Event())), run_id="run-2")
+    await stage.let_pass(LEASE_S + RENEW_EVERY_S)
+    assert not following.done()
+    await stage.close()
+
+    assert following.cancelled()
+    assert stage.happened == []
+    await stage.restart()

@@ -37,6 +37,7 @@ def upgrade() -> None:
         " FROM run_events WHERE type IN ('run.cancelling', 'run.compensating', 'step.failed'))"
     )
     op.create_index("ix_runs_team_status", "runs", ["team", "status"])
+    op.create_index("ix_runs_team_created_at_id", "runs", ["team", "created_at", "id"])
     op.create_table(
         "run_parts",
         sa.Column("run_id", sa.String(length=64), nullable=False),
@@ -81,6 +82,7 @@ def downgrade() -> None:
     """Drop them."""
     for name in _NEW:
         op.drop_table(name)
+    op.drop_index("ix_runs_team_created_at_id", table_name="runs")
     op.drop_index("ix_runs_team_status", table_name="runs")
     for column in ("alerted_seq", "fence", "lease_until", "owner", "team", "stopping"):
         op.drop_column("runs", column)
