@@ -27,7 +27,7 @@ run: install ## start the bot (without a token: local mode, a chat page)
 	@exec $(BIN)/webscout
 
 test: check ## everything: checks, then the whole test suite with coverage
-	$(BIN)/python -m pytest -n 2 --dist loadscope --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --cov --cov-report=term
 	@$(BIN)/coverage report --include='resilience/*,cache/*,agents/domain/*' --fail-under=100 >/dev/null \
 	  || { echo "resilience/, cache/ and agents/domain/ must be covered to 100 %"; exit 1; }
 

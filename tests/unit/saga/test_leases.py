@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import pytest
 
 from resilience.saga import (
+    Event,
     EventType,
     IllegalTransition,
     Orchestrator,
@@ -383,5 +384,61 @@ async def test_a_stop_while_a_run_waits_to_be_taken_over_leaves_it(stage: Stage)
     await stage.close()
 
     assert following.cancelled()
+    assert stage.happened == []
+    await stage.restart()
+
+
+async def test_leases_are_prolonged_again_after_an_unforeseen_error(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the journal raises once, the runs here stay this process's."""
+    real, calls = stage.journal.renew, 0
+
+    async def breaks_once(run_ids: Collection[str]) -> Mapping[str, bool]:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise ValueError("nobody foresaw this")
+        return await real(run_ids)
+
+    monkeypatch.setattr(stage.journal, "renew", breaks_once)
+    await stage.launch(agent("long", _do_until(asyncio.Event())))
+    await stage.let_pass(3 * LEASE_S)
+
+    assert "the leases could not be prolonged" in caplog.text
+    assert calls > 3
+    assert await stage.journal.other().claim(RUN) is None
+
+
+async def test_a_look_that_breaks_does_not_end_the_leases(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A cancel elsewhere that can't be read is looked for again at the next renewal."""
+    task = await stage.launch(agent("long", _do_until(asyncio.Event())))
+    await settle()
+    await stage.journal.append(RUN, EventType.RUN_CANCELLING)
+    real, broken = stage.journal.events, [True]
+
+    async def breaks_once(run_id: str) -> list[Event]:
+        if broken:
+            broken.clear()
+            raise ValueError("nobody foresaw this")
+        return await real(run_id)
+
+    monkeypatch.setattr(stage.journal, "events", breaks_once)
+    end = await stage.end_of(task)
+
+    assert end.status is RunStatus.CANCELLED
+    assert "was cancelled elsewhere can't be read" in caplog.text
+
+
+async def test_nothing_is_launched_once_the_process_stops(stage: Stage) -> None:
+    """Its leases are given up: what comes then is left to the next start."""
+    await stage.journal.append(RUN, EventType.RUN_QUEUED)
+    await stage.close()
+    task = await stage.launch(stage.step("one"))
+    await settle()
+
+    assert task.cancelled()
     assert stage.happened == []
     await stage.restart()
