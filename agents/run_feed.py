@@ -103,7 +103,7 @@ class RunFeed:
                 changed = channel.changed
                 events = await self._next(channel, run_id, after, look=look)
                 if events:
-                    quiet_s, after = 0.0, events[-1].seq
+                    quiet_s, asked, after = 0.0, True, events[-1].seq
                     yield events
                     if events[-1].type in CLOSING:
                         return
