@@ -2,9 +2,10 @@
 
 The real program (with a key, strict validation, an idempotency key for each request, a durable row
 before the answer) and the bare handler are asked by `wrk` over 64 connections, in turns. What is
-accepted waits in the queue: one run is under way, whose only source never answers. The limits of
-queue and team are raised to a million, and such counts are estimated (agents/store/admission.py):
-at the defaults the tenth run of a team would be refused. Needs `wrk` (a Debian package).
+accepted waits in the queue: one run is under way, whose only source never answers; each round
+begins with an empty queue. The limits of queue and team are raised to a million, and such counts
+are estimated (agents/store/admission.py): at the defaults a team's eleventh run would be refused.
+Needs `wrk` (a Debian package).
 """
 
 import asyncio
@@ -18,13 +19,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
 
 ROUNDS = 5
-SECONDS = 4
+SECONDS = 3
 CONNECTIONS = 64
 KEY = "bench-key-0123456789"
 _BODY = {
@@ -40,7 +41,7 @@ wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Authorization"] = "Bearer %s"
 wrk.body = [[%s]]
-local count, round = 0, "%s"
+local count, round = 0, "%s%%s"
 request = function()
   count = count + 1
   wrk.headers["Idempotency-Key"] = round .. "-" .. count
@@ -60,15 +61,18 @@ def main() -> None:
 
 async def _main(folder: Path) -> None:
     found: dict[str, list[tuple[float, float]]] = {"bare": [], "webscout": []}
-    async with _never_answers() as feed, _bare() as bare, _program(folder, feed) as program:
-        addresses = {"bare": bare, "webscout": program}
-        for number in range(-1, ROUNDS):
-            for name in addresses if number % 2 else reversed(list(addresses)):
-                script = _SCRIPT % (KEY, json.dumps(_BODY), f"{name}{number}")
-                measured = await _wrk(folder, script, addresses[name])
-                if number >= 0:
-                    found[name].append(measured)
-    accepted = _count(folder)
+    accepted = 0
+    async with _never_answers() as feed:
+        for number in range(ROUNDS):
+            fresh = folder / str(number)
+            fresh.mkdir()
+            async with _bare() as bare, _program(fresh, feed) as program:
+                addresses = {"bare": bare, "webscout": program}
+                for name in addresses if number % 2 else reversed(list(addresses)):
+                    script = _SCRIPT % (KEY, json.dumps(_BODY), f"{name}{number}")
+                    await _wrk(folder, script % "warm", addresses[name], 1)
+                    found[name].append(await _wrk(folder, script % "", addresses[name], SECONDS))
+            accepted += _count(fresh)
     for name, measured in found.items():
         rate, p99 = (statistics.median(values) for values in zip(*measured, strict=True))
         print(f"{name:10} {rate:8,.0f} accepted/s   p99 {p99:6.1f} ms")
@@ -81,11 +85,11 @@ async def _main(folder: Path) -> None:
     )
 
 
-async def _wrk(folder: Path, script: str, address: str) -> tuple[float, float]:
+async def _wrk(folder: Path, script: str, address: str, seconds: int) -> tuple[float, float]:
     """Requests a second, and the 99th percentile in milliseconds; all answered with 2xx."""
     (folder / "post.lua").write_text(script)
     process = await asyncio.create_subprocess_exec(
-        *("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency"),
+        *("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency"),
         *("-s", str(folder / "post.lua"), f"{address}/v1/runs"),
         stdout=asyncio.subprocess.PIPE,
     )
@@ -156,12 +160,11 @@ def _slow_feed(address: str) -> dict[str, object]:
 
 @asynccontextmanager
 async def _never_answers() -> AsyncIterator[str]:
-    async def wait(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        with suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
-
-    server = await asyncio.start_server(wait, "127.0.0.1", 0)
+    held: list[asyncio.StreamWriter] = []  # connected, and never answered
+    server = await asyncio.start_server(lambda _, writer: held.append(writer), "127.0.0.1", 0)
     yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    for writer in held:
+        writer.close()
     server.close()
 
 

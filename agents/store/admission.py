@@ -128,19 +128,20 @@ class Room:
 
 
 def check_key(connection: Connection, key: IdempotencyKey, now: datetime) -> None:
-    """Raise KeyTaken when the key has its run; keys are forgotten after KEYS_KEPT."""
-    which = {"team": key.team, "key": key.key, "kept": now - KEYS_KEPT}
-    row = _known_key.first(connection, which)
-    if row is not None:
-        run_id, body = row
+    """Raise KeyTaken when the key has its run; one that it had too long ago is forgotten."""
+    which = {"team": key.team, "key": key.key}
+    row = _known_key.first(connection, which | {"kept": now - KEYS_KEPT})
+    if row is None:
+        return
+    run_id, body, kept = row
+    if kept:
         raise KeyTaken(run_id, same=body == key.body)
+    _no_key.run(connection, which)
 
 
 def keep_key(connection: Connection, key: IdempotencyKey, run_id: str, now: datetime) -> None:
-    """Store whose run the key is; the one that it had too long ago goes."""
+    """Store whose run the key is."""
     row = {"team": key.team, "key": key.key, "body": key.body, "run_id": run_id}
-    which = {"team_": key.team, "key_": key.key}
-    _no_key.run(connection, which)
     _new_key.run(connection, row | {"created_at": now})
 
 
@@ -205,16 +206,11 @@ _team = sa.bindparam("team", type_=sa.String)
 _open_of_team = _counting((runs.c.team == _team) & runs.c.status.in_(_OPEN_WORDS))
 _waiting = _counting((runs.c.status == RunStatus.QUEUED) & (_team == ""))
 _keys = idempotency_keys.c
+_this_key = (_keys.team == _team) & (_keys.key == sa.bindparam("key"))
 _known_key = Prepared(
-    sa.select(_keys.run_id, _keys.body)
-    .where((_keys.team == _team) & (_keys.key == sa.bindparam("key")))
-    .where(_keys.created_at >= sa.bindparam("kept"))
+    sa.select(_keys.run_id, _keys.body, _keys.created_at >= sa.bindparam("kept")).where(_this_key)
 )
-_no_key = Prepared(
-    sa.delete(idempotency_keys).where(
-        (_keys.team == sa.bindparam("team_")) & (_keys.key == sa.bindparam("key_"))
-    )
-)
+_no_key = Prepared(sa.delete(idempotency_keys).where(_this_key))
 _new_key = Prepared(sa.insert(idempotency_keys), *("team", "key", "body", "run_id", "created_at"))
 _since = sa.case((team_tokens.c.minute >= sa.bindparam("minute"), team_tokens.c.tokens), else_=0)
 _used_tokens = Prepared(

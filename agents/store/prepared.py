@@ -38,7 +38,10 @@ class Prepared:
         text, parameters = self._compiled(connection.dialect)
         driver: Any = connection.connection.dbapi_connection
         try:
-            bound = [_bound(values, *parameter) for parameter in parameters]
+            bound = [
+                values.get(name, fixed) if to_driver is None else to_driver(values.get(name, fixed))
+                for name, fixed, to_driver in parameters
+            ]
         except (TypeError, ValueError) as error:  # as SQLAlchemy says it
             raise sa.exc.StatementError(str(error), text, None, error) from error
         return driver.execute(text, bound)
@@ -50,10 +53,3 @@ class Prepared:
             (name, bind.value, bind.type.dialect_impl(dialect).bind_processor(dialect))
             for name, bind in binds
         ]
-
-
-def _bound(
-    values: Mapping[str, Any], name: str, fixed: object, to_driver: Callable[[Any], Any] | None
-) -> Any:
-    value = values.get(name, fixed)
-    return value if to_driver is None else to_driver(value)

@@ -128,13 +128,9 @@ class RunRoutes:
         if wrong := list(self._wrong_sources(asked.sources)):
             return _invalid(wrong)
         try:
-            request = asked.request(self._sources)
-            self._scout.check(request)
+            return asked, asked.request(self._sources)
         except InvalidValue as invalid:
-            return _invalid(
-                [_place(invalid, {"source": "sources"}.get(invalid.field, invalid.field))]
-            )
-        return asked, request
+            return _invalid([_place(invalid, invalid.field)])
 
     def _wrong_sources(self, specs: Sequence[str]) -> Iterator[dict[str, str]]:
         allowed = ", ".join(self._known_sources)
