@@ -45,7 +45,7 @@ bench: $(VENV)/.installed-bench ## what is measured (see bench/)
 	@for name in scout breakers guard buckets cache duplicates layouts journal runs_api events flood telegram; do \
 	  echo "--- bench/$$name.py"; $(BIN)/python -m bench.$$name || exit 1; echo; done
 
-chaos: $(VENV)/.installed-dev ## 5,000 simulated crashes, 200 kills of the program, 20 of PostgreSQL (about an hour)
+chaos: $(VENV)/.installed-dev ## 5,000 simulated crashes, 200 kills of the program, 20 of PostgreSQL (about 20 minutes)
 	WEBSCOUT_SEEDS=5000 WEBSCOUT_KILLS=200 WEBSCOUT_PG_KILLS=20 \
 	  $(BIN)/python -m pytest -n 2 --dist loadscope --timeout 7200 tests/chaos tests/e2e/test_kill.py \
 	  tests/failure_modes/test_postgresql_failure.py
