@@ -6,6 +6,7 @@ from datetime import datetime
 
 from agents.domain.run import RunError, ScoutResult, Usage
 from agents.scout import Scout
+from agents.scout_report import usage_of
 from agents.store.ledger import Ledger
 from agents.store.runs import Place, RunRow, RunStore
 from resilience.saga import OPEN, Event, History, RunStatus
@@ -91,7 +92,6 @@ class RunReader:
 
 def _details(row: RunRow, events: Iterable[Event], result: ScoutResult | None) -> RunDetails:
     history = History.of(events)
-    spent = history.spent
     return RunDetails(
         run_id=row.id,
         kind=row.kind,
@@ -99,12 +99,7 @@ def _details(row: RunRow, events: Iterable[Event], result: ScoutResult | None) -
         degraded=tuple(dict.fromkeys(history.degraded)),
         error=_error(row, result),
         steps=tuple(_steps(history)),
-        usage=Usage(
-            steps=spent.steps,
-            tokens=spent.tokens,
-            handoffs=spent.handoffs,
-            apify_usd=spent.usd,
-        ),
+        usage=usage_of(history.spent),
         result=result,
         created_at=row.created_at,
         ended_at=row.ended_at,

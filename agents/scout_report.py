@@ -9,6 +9,7 @@ from agents.domain.match import Funnel
 from agents.domain.run import Receipt, RunError, Usage
 from agents.notices import discovery_notices, matching_notices
 from agents.scout_state import ScoutState
+from resilience.budget import Amounts
 from resilience.saga import RunEnd, RunStatus
 
 
@@ -33,12 +34,16 @@ _NOTHING_KEPT = "Nothing of this scout was kept"
 _WORK = {"discover": "Gathering postings", "match": "Ranking", "act": "Drafting"}
 
 
-def report_of(end: RunEnd[ScoutState], *, partial: bool) -> Report:
-    """The report of a run that ends so; `partial`: what it had found is shown, unranked."""
-    spent = end.spent
-    usage = Usage(
+def usage_of(spent: Amounts) -> Usage:
+    """What was spent, as callers are told it."""
+    return Usage(
         steps=spent.steps, tokens=spent.tokens, handoffs=spent.handoffs, apify_usd=spent.usd
     )
+
+
+def report_of(end: RunEnd[ScoutState], *, partial: bool) -> Report:
+    """The report of a run that ends so; `partial`: what it had found is shown, unranked."""
+    usage = usage_of(end.spent)
     completed = end.status is RunStatus.COMPLETED
     stopped = tuple(_WORK[name].lower() for name in end.stopped)
     return Report(

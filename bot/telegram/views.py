@@ -72,6 +72,11 @@ def cut(text: str, longest: int) -> str:
 # --- the shortlist ----------------------------------------------------------------------------
 
 
+def _linked(words: str, url: str | None) -> str:
+    """Words that are escaped already, as a link where there is one."""
+    return f'<a href="{escape(url)}">{words}</a>' if url else words
+
+
 def scouting(lines: Sequence[str]) -> View:
     """A scout under way: what is done so far, and that it can be stopped."""
     done = "".join(f"\n• {cut(line, 120)}" for line in lines)
@@ -113,7 +118,7 @@ def nothing_found(result: ScoutResult) -> View:
 def _item(match: Match, *, chosen: bool, saved: bool) -> str:
     o = match.opportunity
     title = cut(o.title, 100)
-    linked = f'<a href="{escape(o.url)}">{title}</a>' if o.url else title
+    linked = _linked(title, o.url)
     mark = "▸ " if chosen else ""
     star = " ★" if saved else ""
     organisation = f" · {cut(o.organisation, 40)}" if o.organisation else ""
@@ -144,8 +149,7 @@ def _also_at(listings: Sequence[Listing]) -> str:
 
 def _also(listing: Listing) -> str:
     name = cut(listing.source, 24)
-    linked = listing.url is not None and len(listing.url) <= _LINK_MAX
-    return f'<a href="{escape(listing.url)}">{name}</a>' if linked and listing.url else name
+    return _linked(name, listing.url if len(listing.url or "") <= _LINK_MAX else None)
 
 
 def _notices(result: ScoutResult) -> str:
@@ -203,9 +207,7 @@ def ended(result: ScoutResult) -> View:
 
 def _unranked_line(match: Match) -> str:
     o = match.opportunity
-    title = cut(o.title, 90)
-    if o.url:
-        title = f'<a href="{escape(o.url)}">{title}</a>'
+    title = _linked(cut(o.title, 90), o.url)
     return f"{title} · {cut(o.organisation, 40)}" if o.organisation else title
 
 
@@ -224,9 +226,7 @@ def _receipt(receipt: Receipt, *, stopped: bool) -> str:
 def draft(match: Match, written: Draft) -> View:
     """An application draft, ready to be copied."""
     o = match.opportunity
-    linked = cut(o.title, 110)
-    if o.url:
-        linked = f'<a href="{escape(o.url)}">{linked}</a>'
+    linked = _linked(cut(o.title, 110), o.url)
     how = "from a template" if written.method == "template" else "by a language model"
     text = shorten(written.text, _DRAFT_SHOWN)
     note = "" if text == written.text else " The rest is in /export."
@@ -243,8 +243,7 @@ def saved_list(items: Sequence[SavedItem]) -> View:
         return View(text="Nothing saved yet. Save keeps a match of a /scout here.")
     lines = []
     for number, item in enumerate(items[:_SAVED_SHOWN], 1):
-        title = cut(item.title, 100)
-        linked = f'<a href="{escape(item.url)}">{title}</a>' if item.url else title
+        linked = _linked(cut(item.title, 100), item.url)
         by = f" · {cut(item.organisation, 50)}" if item.organisation else ""
         until = f" · until {date_words(item.deadline)}" if item.deadline else ""
         lines.append(f"{number}. {linked}{by}{until} <i>({cut(item.source, 40)})</i>")

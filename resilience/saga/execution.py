@@ -62,7 +62,6 @@ class RunEnd(Generic[S]):
     failed_step: str | None = None
     stopped: tuple[str, ...] = ()
     undone: tuple[str, ...] = ()
-    degraded: tuple[str, ...] = ()
     steps_done: int = 0
     spent: Amounts = NOTHING
 
@@ -423,7 +422,6 @@ class Execution(Generic[S]):
             failed_step=history.failed_step,
             stopped=_stopped(history),
             undone=history.undone_words,
-            degraded=tuple(history.degraded),
             steps_done=history.steps_done,
             spent=history.spent,
         )

@@ -46,7 +46,6 @@ class History:
     degraded: list[str] = field(default_factory=list)
     handoffs: int = 0
     started_at: datetime | None = None
-    ended_at: datetime | None = None
     idle_resumptions: int = 0
     """How often the run was taken up since it last got on: a step was undone, or completed that had
     not been before."""
@@ -115,7 +114,6 @@ class History:
                 self._compensating(event)
             case closing if closing in CLOSING:
                 self._stop(event)
-                self.ended_at = event.at
             case _:
                 pass
 
@@ -175,7 +173,6 @@ class History:
 
     def _compensating(self, event: Event) -> None:
         self._stop(event)
-        self.ended_at = None  # a parked run that is tried again
         self.idle_resumptions = 0  # the undo is another piece of work
         if self.error is None and (error := event.data.get("error")):
             self.error = StepFailed("it was stopped before a restart", type=str(error))

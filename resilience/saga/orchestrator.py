@@ -235,7 +235,6 @@ class Orchestrator:
                     state=run.state,
                     error_type=None if error is None else str(error),
                     undone=history.undone_words,
-                    degraded=tuple(history.degraded),
                     failed_step=history.failed_step,
                     steps_done=history.steps_done,
                     spent=history.spent,

@@ -303,7 +303,7 @@ class Load:
         while not posted.ended:
             await self._is_up.wait()
             try:
-                await self._follow(posted)
+                await self.follow(posted)
             except (aiohttp.ClientError, TimeoutError):
                 await asyncio.sleep(_LOOK_EVERY_S)
 
@@ -318,7 +318,7 @@ class Load:
                 await asyncio.sleep(_LOOK_EVERY_S)
         self._changed.set()
 
-    async def _follow(self, posted: Posted) -> None:
+    async def follow(self, posted: Posted) -> None:
         """Read the run's events from after the last one, whole events only."""
         (run_id,) = posted.run_ids
         headers = {"Last-Event-ID": str(posted.seqs[-1])} if posted.seqs else {}

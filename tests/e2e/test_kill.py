@@ -10,12 +10,14 @@ import signal
 import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import aiohttp
 import pytest
 
-from tests.e2e.load import Load, is_answer
+from tests.e2e.load import Load, Posted, is_answer
 from tests.e2e.process import Program
 from tests.fakes.chat_client import ChatClient
 
@@ -24,6 +26,7 @@ KILLS = int(os.environ.get("WEBSCOUT_KILLS", "20"))
 SEED = int(os.environ.get("WEBSCOUT_KILL_SEED", "1"))
 MOMENT_S = 10.0
 TERM_S = 25.0
+PAUSE_S = 0.05
 PEOPLE, PROGRAMS = 3, 3
 RECORDS = 30_000  # a second or two of reading: time to be killed in
 
@@ -182,6 +185,46 @@ async def test_who_follows_a_run_misses_nothing(tmp_path: Path) -> None:
         (story,) = await load.stories()
         assert posted.seqs == list(range(1, len(story.events) + 1))
         assert posted.types == [event.type for event in story.events]
+
+
+@pytest.mark.timeout(120)
+async def test_readers_that_are_reset_each_second_miss_nothing(tmp_path: Path) -> None:
+    """Each comes again with the last event that it has, also after a kill: every event once, in
+    order, whatever moment it was cut off at."""
+    dice = random.Random(SEED)
+    async with Load(tmp_path, f"sqlite:///{tmp_path}/var/webscout.db") as load:
+        await load.start()
+        load.hold()
+        posts = [load.post() for _ in range(3)]
+        await load.until(lambda: load.accepted == len(posts))
+        readers = [Posted(post.need, set(post.run_ids)) for post in posts for _ in range(5)]
+        resets: Counter[int] = Counter()
+
+        async def read(number: int) -> None:
+            while not readers[number].ended:
+                with suppress(TimeoutError, aiohttp.ClientError):
+                    async with asyncio.timeout(dice.uniform(0.2, 1.0)):
+                        await load.follow(readers[number])
+                resets[number] += 1
+                await asyncio.sleep(PAUSE_S)  # nobody may be there yet
+
+        async with asyncio.TaskGroup() as reading:
+            for number in range(len(readers)):
+                reading.create_task(read(number))
+            await load.until(lambda: all(reader.seqs for reader in readers))
+            await load.kill()
+            await load.start()
+            await load.until(lambda: all("run.resumed" in reader.types for reader in readers))
+            load.release()
+        await load.at_rest((), posts)
+        assert await load.stop() == 0
+        stories = {story.row.id: story.events for story in await load.stories()}
+    assert min(resets.values()) >= 2
+    for reader in readers:
+        (run_id,) = reader.run_ids
+        events = stories[run_id]
+        assert reader.seqs == list(range(1, len(events) + 1))
+        assert reader.types == [event.type for event in events]
 
 
 # --- local mode -----------------------------------------------------------------------------------
