@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from agents.discovery.agent import SAMPLE, Discovery, SourceReport, failures
 from agents.matching.agent import Matching
 
-WITHOUT_AI = "Ranked and drafted without AI: no language model is configured."
 SAMPLE_ONLY = "No source is configured: these are sample postings, written to try Webscout with."
 SAMPLE_SHOWN = "No source gave anything: these are sample postings, written to try Webscout with."
 
@@ -31,7 +30,17 @@ def matching_notices(matching: Matching) -> Iterator[str]:
     if matching.matches:
         for word in matching.unheard:
             yield f"No posting that fits says “{word}”; ranked by the rest."
-        yield WITHOUT_AI
+
+
+def ai_notices(**why: str | None) -> Iterator[str]:
+    """What was done without a language model, and why: `ranked="..."`. None for what was done with
+    one, or not at all."""
+    by_reason: dict[str, list[str]] = {}
+    for done, reason in why.items():
+        if reason is not None:
+            by_reason.setdefault(reason, []).append(done)
+    for reason, parts in by_reason.items():
+        yield f"{' and '.join(parts).capitalize()} without AI: {reason}."
 
 
 def _unreadable(report: SourceReport) -> str | None:

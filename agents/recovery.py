@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from agents.scout import Scout
+from agents.runner import Runner
 from agents.store.errors import StoreError
 
 EVERY_S = 10.0
@@ -33,13 +33,13 @@ class Recovery:
 
     def __init__(
         self,
-        scout: Scout,
+        runner: Runner,
         clock: Sleeps,
         channels: tuple[str, ...],
         take_up: Callable[[str], None],
         tidy: Callable[[], Awaitable[None]],
     ) -> None:
-        self._scout = scout
+        self._runner = runner
         self._clock = clock
         self._channels = channels
         self._take_up = take_up
@@ -60,9 +60,9 @@ class Recovery:
                 log.error("recovery broke: %s", type(error).__name__)
 
     async def _recover(self) -> None:
-        for run_id in await self._scout.abandoned(self._channels, idle_s=IDLE_S):
+        for run_id in await self._runner.abandoned(self._channels, idle_s=IDLE_S):
             log.info("taking up run %s", run_id)
             self._take_up(run_id)
-        for run_id in await self._scout.abandoned((CLI,), idle_s=IDLE_S):
+        for run_id in await self._runner.abandoned((CLI,), idle_s=IDLE_S):
             log.info("undoing run %s, whose terminal is gone", run_id)
-            await self._scout.launch(run_id, abandoned=True)
+            await self._runner.launch(run_id, abandoned=True)

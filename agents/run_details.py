@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from agents.domain.ask import AskResult
 from agents.domain.run import RunError, ScoutResult, Usage
-from agents.scout import Scout
+from agents.runner import Runner
 from agents.scout_report import usage_of
 from agents.store.ledger import Ledger
 from agents.store.runs import Place, RunRow, RunStore
@@ -46,7 +47,7 @@ class RunDetails:
     error: RunError | None
     steps: tuple[RunStep, ...]
     usage: Usage
-    result: ScoutResult | None
+    result: AskResult | ScoutResult | None
     created_at: datetime
     ended_at: datetime | None
     config: str
@@ -55,10 +56,10 @@ class RunDetails:
 class RunReader:
     """Reads runs for the team that they belong to; for any other they do not exist."""
 
-    def __init__(self, runs: RunStore, ledger: Ledger, scout: Scout) -> None:
+    def __init__(self, runs: RunStore, ledger: Ledger, runner: Runner) -> None:
         self._runs = runs
         self._ledger = ledger
-        self._scout = scout
+        self._runner = runner
 
     async def row(self, team: str, run_id: str) -> RunRow | None:
         """The team's run, or None."""
@@ -75,7 +76,7 @@ class RunReader:
     async def details(self, row: RunRow) -> RunDetails:
         """The run with all there is to it."""
         ended = row.status not in OPEN
-        result = await self._scout.result(row.id) if ended else None
+        result = await self._runner.result(row.id) if ended else None
         return _details(row, await self._ledger.events(row.id), result)
 
     async def page(
@@ -90,7 +91,9 @@ class RunReader:
         return [_details(row, events.get(row.id, []), None) for row in shown], last
 
 
-def _details(row: RunRow, events: Iterable[Event], result: ScoutResult | None) -> RunDetails:
+def _details(
+    row: RunRow, events: Iterable[Event], result: AskResult | ScoutResult | None
+) -> RunDetails:
     history = History.of(events)
     return RunDetails(
         run_id=row.id,
@@ -107,7 +110,7 @@ def _details(row: RunRow, events: Iterable[Event], result: ScoutResult | None) -
     )
 
 
-def _error(row: RunRow, result: ScoutResult | None) -> RunError | None:
+def _error(row: RunRow, result: AskResult | ScoutResult | None) -> RunError | None:
     if row.error_type is None:
         return None
     if result is not None and result.error is not None:

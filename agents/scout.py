@@ -4,27 +4,29 @@
     match      filter and rank them for the person              undo: scores and reasons -> NULL
     act        draft an application for the best                undo: the drafts are discarded
 
-What comes in is a ScoutRequest, what goes out a ScoutResult. `Scout` below is the one way in, for
-the chat, the command line and programs.
+What comes in is a ScoutRequest, what goes out a ScoutResult. `runner.py` is the one way in, for the
+chat, the command line and programs.
 """
 
-import asyncio
-import hashlib
 import logging
-import math
-import secrets
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from agents.action.agent import ActionAgent, NoWriter
+from pydantic import ValidationError
+
+from agents.action.agent import ActionAgent, Drafted, NoWriter, Writing
 from agents.configs import Overrides, ScoutConfig, find_config
 from agents.discovery.agent import AllSourcesFailed, DiscoveryAgent, SourceReport
 from agents.discovery.port import Need, Sources
 from agents.discovery.spending import BudgetSpent, Spending
-from agents.domain.errors import InvalidValue
+from agents.domain.opportunity import Opportunity
+from agents.domain.profile import Profile
 from agents.domain.run import ScoutRequest, ScoutResult
+from agents.llm.accounts import RunAccount
+from agents.llm.port import OutputInvalid
 from agents.matching.agent import MatchingAgent
+from agents.matching.judge import Wanted
 from agents.scout_report import EMPTY, REPORT, report_of
 from agents.scout_state import (
     ScoutState,
@@ -35,26 +37,20 @@ from agents.scout_state import (
     restore_drafts,
     restore_matching,
 )
-from agents.store.admission import IdempotencyKey, Quotas
 from agents.store.codec import REQUEST
-from agents.store.ledger import Ledger
 from agents.store.outcomes import OutcomeStore
 from agents.store.people import PeopleStore
 from agents.store.postings import PostingStore
-from agents.store.runs import NewRun, RunStore
+from agents.store.runs import RunRow, RunStore
 from resilience.budget import Amounts
 from resilience.errors import BudgetExhausted
 from resilience.saga import (
-    CLOSING,
     KILL_SWITCHES,
-    OPEN,
-    EventType,
-    History,
+    OUTPUT_INVALID,
     IllegalTransition,
     Kept,
     LeaseLost,
     Limits,
-    Orchestrator,
     RunEnd,
     RunStatus,
     Saga,
@@ -67,14 +63,8 @@ from resilience.saga import (
 
 log = logging.getLogger(__name__)
 
-ENDED = frozenset(CLOSING.values())
-CONFIG_NOT_FOUND = "config-not-found"
-WORKER_LOST = "worker-lost"
-_TYPICAL_FOR_S = 10.0
-
-
-class NotParked(Exception):  # noqa: N818 - names the situation
-    """Only a parked run's undo can be tried again."""
+LLM_SHARE = 0.75
+"""What of a step's time a language model may take: the rest is for doing without it."""
 
 
 class ScoutSteps:
@@ -99,7 +89,7 @@ class ScoutSteps:
 
     def saga(self, config: ScoutConfig) -> Saga[ScoutState]:
         """The saga under a configuration."""
-        bound, limits = _BoundSteps(self, config), config.limits
+        bound = _BoundSteps(self, config)
         return Saga(
             name="scout",
             steps=(
@@ -116,7 +106,7 @@ class ScoutSteps:
                     name="match",
                     agent="matching",
                     do=bound.match,
-                    undo=self._matching.unscore,
+                    undo=self.unscore,
                     deadline_s=config.match_deadline_s,
                     kept=Kept(
                         store=keep_matching, restore=partial(restore_matching, self._outcomes)
@@ -126,20 +116,22 @@ class ScoutSteps:
                     name="act",
                     agent="action",
                     do=bound.act,
-                    undo=self._action.discard,
+                    undo=self.discard,
                     deadline_s=config.act_deadline_s,
                     kept=Kept(store=keep_drafts, restore=partial(restore_drafts, self._outcomes)),
                 ),
             ),
             undo_deadline_s=config.undo_deadline_s,
-            limits=Limits(
-                steps=limits.steps,
-                tokens=limits.tokens,
-                handoffs=limits.handoffs,
-                usd=limits.apify_usd,
-                timeout_s=limits.timeout_s,
-            ),
+            limits=limits_of(config),
         )
+
+    async def unscore(self, run_id: str) -> str | None:
+        """The undo of `match`."""
+        return await self._matching.unscore(run_id)
+
+    async def discard(self, run_id: str) -> str | None:
+        """The undo of `act`."""
+        return await self._action.discard(run_id)
 
     async def show_unranked(self, run_id: str, state: ScoutState) -> None:
         """Keep what a run that was stopped had found, unranked."""
@@ -193,7 +185,19 @@ class ScoutSteps:
             weights=config.ranking,
             dismissed=await self._people.dismissed(state.user_id),
             cached=state.discovery.cached,
+            excluded=state.request.excluded,
+            wanted=Wanted(
+                run_id=context.run_id,
+                owner=state.user_id,
+                profile=state.request.profile,
+                query=state.request.query,
+                prompt=config.prompts.match_told,
+                account=RunAccount(context.spends),
+                within_s=config.match_deadline_s * LLM_SHARE,
+            ),
         )
+        if matching.replaced:
+            await context.degrade("ranked without AI")
         return StepOutcome(
             state=replace(state, matching=matching),
             report={"ranked": matching.ranked, "kept": len(matching.matches)},
@@ -205,17 +209,50 @@ class ScoutSteps:
         """Draft applications for the best matches."""
         assert state.matching is not None  # noqa: S101 - the step before
         best = [match.opportunity for match in state.matching.matches[: state.request.drafts]]
+        drafted = await self.draft(context, best, state.request.profile, state.user_id, config)
+        return StepOutcome(
+            state=replace(state, drafts=drafted.drafts, drafted_without_ai=drafted.without_ai),
+            report={"drafts": len(drafted.drafts)},
+        )
+
+    async def draft(
+        self,
+        context: StepContext,
+        postings: Sequence[Opportunity],
+        profile: Profile,
+        owner: str,
+        config: ScoutConfig,
+    ) -> Drafted:
+        """Draft applications for these postings, on the run's account."""
+        writing = Writing(
+            owner=owner,
+            told=config.prompts.draft_told,
+            account=RunAccount(context.spends),
+            within_s=config.act_deadline_s * LLM_SHARE,
+            template_allowed=config.draft_fallback,
+        )
         try:
-            drafts = await self._action.act(
-                context.run_id,
-                best,
-                state.request.profile,
-                owner=state.user_id,
-                template_allowed=config.draft_fallback,
-            )
+            drafted = await self._action.act(context.run_id, postings, profile, writing)
         except NoWriter as failure:
             raise StepFailed(str(failure), type="llm-unavailable") from failure
-        return StepOutcome(state=replace(state, drafts=drafts), report={"drafts": len(drafts)})
+        except OutputInvalid as failure:
+            words = f"the language model's draft could not be used: {failure}"
+            raise StepFailed(words, type=OUTPUT_INVALID) from failure
+        if drafted.replaced:
+            await context.degrade("drafted without AI")
+        return drafted
+
+
+def limits_of(config: ScoutConfig) -> Limits:
+    """What one run may take."""
+    limits = config.limits
+    return Limits(
+        steps=limits.steps,
+        tokens=limits.tokens,
+        handoffs=limits.handoffs,
+        usd=limits.apify_usd,
+        timeout_s=limits.timeout_s,
+    )
 
 
 def _need(request: ScoutRequest) -> Need:
@@ -261,33 +298,20 @@ class _Account:
         await self._spends.settle(mark, Amounts(usd=usd))
 
 
-class Scout:
-    """The use case: start, follow, cancel and take up scouts."""
+class ScoutWorkflow:
+    """Implements the runner's Workflow."""
+
+    kind = "scout"
+    request_type = ScoutRequest
+    default_config = "scout@1"
 
     def __init__(
-        self,
-        *,
-        steps: ScoutSteps,
-        sources: Sources,
-        runs: RunStore,
-        ledger: Ledger,
-        outcomes: OutcomeStore,
-        orchestrator: Orchestrator,
-        quotas: Quotas,
-        overrides: Overrides,
-        monotonic: Callable[[], float],
+        self, steps: ScoutSteps, sources: Sources, runs: RunStore, outcomes: OutcomeStore
     ) -> None:
         self._steps = steps
         self._sources = sources
         self._runs = runs
-        self._ledger = ledger
         self._outcomes = outcomes
-        self._orchestrator = orchestrator
-        self._quotas = quotas
-        self._overrides = overrides
-        self._monotonic = monotonic
-        self._typical_at, self._typical_s = -math.inf, 0.0
-        self._sagas: dict[str, Saga[ScoutState]] = {}
 
     def check(self, request: ScoutRequest) -> None:
         """Raise InvalidValue for an unknown source or configuration."""
@@ -295,153 +319,51 @@ class Scout:
         for spec in request.sources:
             self._sources.check(spec)
 
-    async def create(
-        self,
-        user_id: str,
-        request: ScoutRequest,
-        chat_id: int | None = None,
-        *,
-        key: str | None = None,
-        team: str | None = None,
-        team_key: IdempotencyKey | None = None,
-    ) -> str:
-        """Check the request and journal a run for it; nothing is done until `launch`.
-
-        Raises InvalidValue for an unknown source or configuration. Raises NotAdmitted: KeyTaken
-        when the `key` or the team's key has its run, AlreadyOpen since a chat has one scout at a
-        time, TeamOver, QueueFull.
-        """
-        self.check(request)
-        run_id = secrets.token_hex(8) if key is None else _run_id(key)
-        new = NewRun(
-            run_id=run_id,
-            kind="scout",
-            user_id=user_id,
-            config=request.config,
-            request=REQUEST.dump_json(request).decode(),
-            chat_id=chat_id,
-            team=team,
-            key=team_key,
-            one_at_a_time=chat_id is not None,
-        )
-        await self._runs.create(new, self._quotas)
-        return run_id
-
-    async def launch(self, run_id: str, *, abandoned: bool = False) -> None:
-        """Start the journaled run, or take it up after a restart, in the background. One that is
-        `abandoned` by who waited for it is only undone."""
-        run, request = await self._runs.get(run_id), await self._runs.request(run_id)
-        if run is None or run.status in ENDED:
-            return  # done meanwhile
-        gone = request is None  # forgotten, or of a version that can't be read: it has to end
-        request = request or ScoutRequest(config=run.config)
-        self.launch_new(run_id, run.user_id, request, abandoned=abandoned or gone)
-
-    def launch_new(
-        self, run_id: str, user_id: str, request: ScoutRequest, *, abandoned: bool = False
-    ) -> None:
-        """Start a run that was journaled just now."""
-        give_up, config = None, request.config
-        if abandoned:
-            give_up = StepFailed("the process that worked for it is gone", type=WORKER_LOST)
+    def read(self, body: str | None) -> ScoutRequest | None:
+        """The request that was kept so, or None."""
         try:
-            values = find_config(config).values
-        except InvalidValue:
-            words = f"its configuration {config} is not there any more"
-            give_up = StepFailed(words, type=CONFIG_NOT_FOUND)
-            config = ScoutRequest().config  # its undo is that of every scout
-            values = find_config(config).values
-        if (saga := self._sagas.get(config)) is None:
-            saga = self._sagas[config] = self._steps.saga(self._overrides.applied(values))
-        state = ScoutState(run_id=run_id, user_id=user_id, request=request)
-        self._orchestrator.launch(saga, run_id, state, self._keep_report, give_up=give_up)
-
-    async def retry(self, run_id: str) -> None:
-        """Try a parked run's undo again, in the background; raises NotParked, LookupError."""
-        run, request = await self._runs.get(run_id), await self._runs.request(run_id)
-        if run is None:
-            raise LookupError(run_id)
-        if run.status is not RunStatus.PARKED:
-            raise NotParked(run.status)
-        if (parking := self._orchestrator.task_of(run_id)) is not None:
-            await asyncio.wait({parking})  # it was parked in this moment
-        self.launch_new(run_id, run.user_id, request or ScoutRequest(config=run.config))
-
-    def position(self, run_id: str) -> int:
-        """How many runs get their turn before it does, itself counted; 0 when it has had it."""
-        return self._orchestrator.position(run_id)
-
-    async def wait_s(self, position: int) -> float:
-        """How long so many runs take, going by the last ones, in seconds."""
-        now = self._monotonic()
-        if now - self._typical_at > _TYPICAL_FOR_S:
-            self._typical_at, self._typical_s = now, await self._runs.typical_s()
-        return position * self._typical_s
-
-    async def wait(self, run_id: str) -> ScoutResult:
-        """The result, once the run has ended here."""
-        task = self._orchestrator.task_of(run_id)
-        if task is not None:
-            await asyncio.shield(task)  # who waits may leave; the run goes on
-        return await self.result(run_id)
-
-    async def cancel(self, run_id: str) -> bool:
-        """Stop the run and undo it; False when it had ended in another way. Where another process
-        executes it, that one obeys within some seconds. Raises JournalUnavailable."""
-        if await self._orchestrator.cancel(run_id):
-            return True
-        history = History.of(await self._ledger.events(run_id))
-        if history.cancelled and history.status in OPEN:
-            return True
-        try:
-            await self._ledger.append(run_id, EventType.RUN_CANCELLING)
-        except IllegalTransition as refused:
-            return refused.status is RunStatus.COMPENSATING
-        await self.launch(run_id)  # if nobody has it: it has to end
-        return True
-
-    async def cancel_open_run_of(self, user_id: str) -> str | None:
-        """Cancel the person's run under way, if there is one; returns its id."""
-        run_id = await self._runs.open_run_of(user_id)
-        if run_id is None:
+            return None if body is None else REQUEST.validate_json(body)
+        except ValidationError:
             return None
-        await self.launch(run_id)  # if it is not executing yet, or no more: it has to end
-        return run_id if await self.cancel(run_id) else None
 
-    async def abandoned(self, channels: tuple[str, ...], *, idle_s: float = 0.0) -> list[str]:
-        """The runs of these channels that nobody executes, and not only for `idle_s` since they
-        were asked for; oldest first."""
-        run_ids = await self._ledger.abandoned(channels, idle_s)
-        return [run_id for run_id in run_ids if self._orchestrator.task_of(run_id) is None]
+    def write(self, request: ScoutRequest) -> str:
+        """The request as JSON."""
+        return REQUEST.dump_json(request).decode()
 
-    async def result(self, run_id: str) -> ScoutResult:
-        """What came of a run, as far as it has come; LookupError when there is no such run."""
-        run = await self._runs.get(run_id)
-        if run is None:
-            raise LookupError(run_id)
-        text = await self._runs.text(run_id, "report")
-        report = EMPTY if text is None else REPORT.validate_json(text)
-        read = self._outcomes.unscored if report.partial else self._outcomes.matches
-        return ScoutResult(
-            run_id=run_id,
-            status=run.status,
-            partial=report.partial,
-            receipt=report.receipt,
-            matches=tuple(await read(run_id)),
-            drafts=tuple(await self._outcomes.drafts(run_id)),
-            funnel=report.funnel,
-            notices=report.notices,
-            usage=report.usage,
-            error=report.error,
-        )
+    def blank(self, config: str) -> ScoutRequest:
+        """A request that stands in for one that is gone."""
+        return ScoutRequest(config=config)
 
-    async def _keep_report(self, end: RunEnd[ScoutState]) -> None:
+    def saga(self, config: str, overrides: Overrides) -> Saga[ScoutState]:
+        """The steps under a configuration; raises InvalidValue when it is not there."""
+        return self._steps.saga(overrides.applied(find_config(config).values))
+
+    def begin(self, run_id: str, user_id: str, request: ScoutRequest) -> ScoutState:
+        """The state in which the first step finds it."""
+        return ScoutState(run_id=run_id, user_id=user_id, request=request)
+
+    async def keep_report(self, end: RunEnd[ScoutState]) -> None:
+        """Keep what the run came to, beside its matches and drafts."""
         stopped = end.status is RunStatus.CANCELLED or end.error_type in KILL_SWITCHES
         if found := stopped and end.state.discovery is not None:
             await self._steps.show_unranked(end.run_id, end.state)
         body = REPORT.dump_json(report_of(end, partial=found)).decode()
         await self._runs.keep_text(end.run_id, "report", body)
 
-
-def _run_id(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()[:16]
+    async def result(self, run: RunRow) -> ScoutResult:
+        """What came of it, as far as it has come."""
+        text = await self._runs.text(run.id, "report")
+        report = EMPTY if text is None else REPORT.validate_json(text)
+        read = self._outcomes.unscored if report.partial else self._outcomes.matches
+        return ScoutResult(
+            run_id=run.id,
+            status=run.status,
+            partial=report.partial,
+            receipt=report.receipt,
+            matches=tuple(await read(run.id)),
+            drafts=tuple(await self._outcomes.drafts(run.id)),
+            funnel=report.funnel,
+            notices=report.notices,
+            usage=report.usage,
+            error=report.error,
+        )

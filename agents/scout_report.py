@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pydantic import TypeAdapter
 
+from agents.domain.ask import ToolUse
 from agents.domain.match import Funnel
 from agents.domain.run import Receipt, RunError, Usage
-from agents.notices import discovery_notices, matching_notices
+from agents.notices import ai_notices, discovery_notices, matching_notices
 from agents.scout_state import ScoutState
 from resilience.budget import Amounts
 from resilience.saga import RunEnd, RunStatus
@@ -15,7 +17,7 @@ from resilience.saga import RunEnd, RunStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What is kept of a run beside its matches and drafts."""
+    """What is kept of a run beside its matches and drafts; `reply` and `actions` are of an ask."""
 
     partial: bool
     receipt: Receipt | None
@@ -23,6 +25,8 @@ class Report:
     notices: tuple[str, ...]
     usage: Usage
     error: RunError | None
+    reply: str = ""
+    actions: tuple[ToolUse, ...] = ()
 
 
 REPORT = TypeAdapter(Report)
@@ -30,8 +34,13 @@ REPORT = TypeAdapter(Report)
 
 EMPTY = Report(partial=False, receipt=None, funnel=Funnel(), notices=(), usage=Usage(), error=None)
 _SHOWN = "What was found so far is shown, not ranked"
-_NOTHING_KEPT = "Nothing of this scout was kept"
-_WORK = {"discover": "Gathering postings", "match": "Ranking", "act": "Drafting"}
+WORK = {
+    "discover": "Gathering postings",
+    "match": "Ranking",
+    "act": "Drafting",
+    "plan": "Understanding your words",
+    "reply": "Answering",
+}
 
 
 def usage_of(spent: Amounts) -> Usage:
@@ -43,26 +52,33 @@ def usage_of(spent: Amounts) -> Usage:
 
 def report_of(end: RunEnd[ScoutState], *, partial: bool) -> Report:
     """The report of a run that ends so; `partial`: what it had found is shown, unranked."""
-    usage = usage_of(end.spent)
-    completed = end.status is RunStatus.COMPLETED
-    stopped = tuple(_WORK[name].lower() for name in end.stopped)
     return Report(
         partial=partial,  # else what did not complete was undone: nothing of it is in the result
-        receipt=None if completed else Receipt(stopped=stopped, spent=usage, undone=end.undone),
-        funnel=_funnel(end.state, shown=completed),
-        notices=tuple(_notices(end.state)),
-        usage=usage,
-        error=_error(end, partial=partial),
+        receipt=receipt_of(end),
+        funnel=funnel_of(end.state, shown=end.status is RunStatus.COMPLETED),
+        notices=(*notices_of(end.state), *_without_ai(end.state)),
+        usage=usage_of(end.spent),
+        error=error_of(end, partial=partial),
     )
 
 
-def _error(end: RunEnd[ScoutState], *, partial: bool) -> RunError | None:
+def receipt_of(end: RunEnd[Any]) -> Receipt | None:
+    """What stopping the run stopped, had spent and undid; None for one that completed."""
+    if end.status is RunStatus.COMPLETED:
+        return None
+    stopped = tuple(WORK[name].lower() for name in end.stopped)
+    return Receipt(stopped=stopped, spent=usage_of(end.spent), undone=end.undone)
+
+
+def error_of(end: RunEnd[Any], *, partial: bool, what: str = "scout") -> RunError | None:
+    """Why the run, which people call `what`, did not complete, in words for them."""
     if end.error_type is None:
         return None
-    kept = _SHOWN if partial else _NOTHING_KEPT
+    kept = _SHOWN if partial else f"Nothing of this {what} was kept"
     if end.status is RunStatus.CANCELLED:
         return RunError(type=end.error_type, message=f"Cancelled. {kept}.")
-    failed = "The scout" if partial else _WORK.get(end.failed_step or "", "The scout")
+    whole = f"The {what}"
+    failed = whole if partial else WORK.get(end.failed_step or "", whole)
     if end.status is RunStatus.PARKED:
         failed = "Undoing"
     reason = (end.error_message or end.error_type).rstrip(".")
@@ -74,7 +90,8 @@ def _error(end: RunEnd[ScoutState], *, partial: bool) -> RunError | None:
     return RunError(type=end.error_type, message=f"{failed} failed: {reason}. {kept}; {advice}.")
 
 
-def _funnel(state: ScoutState, *, shown: bool) -> Funnel:
+def funnel_of(state: ScoutState, *, shown: bool) -> Funnel:
+    """What became of everything found."""
     discovery, matching = state.discovery, state.matching
     if discovery is None:
         return Funnel()
@@ -96,9 +113,15 @@ def _funnel(state: ScoutState, *, shown: bool) -> Funnel:
     )
 
 
-def _notices(state: ScoutState) -> Iterable[str]:
+def notices_of(state: ScoutState) -> Iterable[str]:
+    """What to know of how it was made."""
     if state.discovery is not None:
         stands_in = state.discovery.sample and state.request.sample_fallback
         yield from discovery_notices(state.discovery, sample_stands_in=stands_in)
     if state.matching is not None:
         yield from matching_notices(state.matching)
+
+
+def _without_ai(state: ScoutState) -> Iterable[str]:
+    ranked = None if state.matching is None else state.matching.without_ai
+    return ai_notices(ranked=ranked, drafted=state.drafted_without_ai)

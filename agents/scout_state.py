@@ -6,6 +6,7 @@ A body of another version, or one whose postings are gone, is not restored: the 
 """
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -34,6 +35,7 @@ class ScoutState:
     discovery: Discovery | None = None
     matching: Matching | None = None
     drafts: tuple[Draft, ...] = ()
+    drafted_without_ai: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,8 @@ class _KeptMatching:
     filtered: Mapping[str, int]
     ranked: int
     unheard: tuple[str, ...]
+    without_ai: str | None
+    replaced: bool
 
 
 _DISCOVERY = TypeAdapter(_KeptDiscovery)
@@ -124,6 +128,8 @@ async def keep_matching(state: ScoutState) -> str:
         filtered=matching.filtered,
         ranked=matching.ranked,
         unheard=matching.unheard,
+        without_ai=matching.without_ai,
+        replaced=matching.replaced,
     )
     return _MATCHING.dump_json(kept).decode()
 
@@ -146,18 +152,25 @@ async def restore_matching(
         filtered=kept.filtered,
         ranked=kept.ranked,
         unheard=kept.unheard,
+        without_ai=kept.without_ai,
+        replaced=kept.replaced,
     )
     return replace(state, matching=matching)
 
 
-async def keep_drafts(_state: ScoutState) -> str:
-    """Nothing: the drafts are in the store."""
-    return ""
+async def keep_drafts(state: ScoutState) -> str:
+    """Why they were made without AI, if so, as JSON; the drafts are in the store."""
+    return json.dumps(state.drafted_without_ai)
 
 
-async def restore_drafts(outcomes: OutcomeStore, state: ScoutState, _body: str) -> ScoutState:
-    """The state with the drafts again: all there is of them is in the store."""
-    return replace(state, drafts=tuple(await outcomes.drafts(state.run_id)))
+async def restore_drafts(outcomes: OutcomeStore, state: ScoutState, body: str) -> ScoutState | None:
+    """The state with the drafts again, or None."""
+    try:
+        without_ai = json.loads(body)
+    except ValueError:
+        return None
+    drafts = tuple(await outcomes.drafts(state.run_id))
+    return replace(state, drafts=drafts, drafted_without_ai=without_ai)
 
 
 def _card(stored: Opportunity, seen: datetime, also_at: tuple[Listing, ...]) -> Opportunity:

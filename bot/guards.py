@@ -22,6 +22,7 @@ from agents.discovery.sources.feed_list import Feed
 from agents.discovery.sources.http import JsonAnswer, JsonRequest
 from agents.discovery.sources.starts import Begin, Watch
 from agents.domain.errors import InvalidValue
+from agents.llm.port import Answer, LlmFailed, Vendor
 from bot.settings import Settings
 from cache.port import Stored, Tier, TierFailed, ValueRefused
 from resilience.breaker import CLOSED, OPEN, Breaker, BreakerChanged, BreakerPolicy
@@ -33,6 +34,7 @@ from resilience.errors import Refused
 from resilience.fault import BROKEN, CALLERS, TRANSIENT, Classify, Fault, FaultKind
 from resilience.guard import Guard, GuardPolicy
 from resilience.retry import RetryPolicy
+from resilience.saga import IllegalTransition, JournalUnavailable, LeaseLost, StepFailed
 
 T = TypeVar("T")
 
@@ -49,6 +51,9 @@ _APIFY_RUN_S = 180.0
 _APIFY_WAIT_S = 20.0
 _APIFY_QUESTION_S = 95.0
 _TIER_WRITE_S = 15.0
+_LLM_CALL_ATTEMPTS = 1.2
+"""How many whole attempts a call may take: what fails at once is tried again, what is slow is left
+to the next vendor, while the caller still has time for it."""
 _PROBE_SLACK_S = 10.0
 """A probe keeps its place for as long as it may take, and a little longer."""
 
@@ -142,6 +147,19 @@ def tier_policy(settings: Settings) -> GuardPolicy:
         retry=RetryPolicy(retries_max=0),
         breaker=_breaker(settings, _TIER_WRITE_S),
         bulkhead=BulkheadPolicy(limit=8, queue_max=1_000),
+    )
+
+
+def llm_policy(settings: Settings) -> GuardPolicy:
+    """A vendor of language models: its calls cost money and take seconds."""
+    calls, timeout_s = settings.llm_calls_per_min, settings.llm_timeout_s
+    return GuardPolicy(
+        deadline_s=timeout_s * _LLM_CALL_ATTEMPTS,
+        attempt_timeout_s=timeout_s,
+        retry=RetryPolicy(retries_max=settings.llm_retries, base_s=settings.retry_base_s),
+        breaker=_breaker(settings, timeout_s),
+        bucket=BucketPolicy(burst=calls, refill_s=60.0 / calls, wait_max_s=_SLACK_S),
+        bulkhead=BulkheadPolicy(limit=16, queue_max=100),
     )
 
 
@@ -276,6 +294,40 @@ async def credit_watched(account: Account, breaker: Breaker, clock: Clock) -> As
         if watch is not None:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
+
+
+# --- language models ---------------------------------------------------------------------------
+
+
+def llm_fault(error: Exception) -> Fault:
+    """What an error says of the vendor; that a run may spend no more is the run's own matter."""
+    match error:
+        case LlmFailed():
+            return error.fault
+        case TimeoutError():
+            return TRANSIENT
+        case StepFailed() | JournalUnavailable() | LeaseLost() | IllegalTransition():
+            return CALLERS
+        case _:
+            return BROKEN
+
+
+class GuardedVendor:
+    """Implements metered.Guarded."""
+
+    def __init__(self, vendor: Vendor, guard: Guard) -> None:
+        self.vendor = vendor
+        self._guard = guard
+
+    async def call(self, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
+        """The attempt's answer; raises LlmFailed, and what the attempt's account raises."""
+        name = self._guard.name
+        try:
+            return (await self._guard.call(attempt)).value
+        except Refused as refused:
+            raise LlmFailed(f"{name}: not asked now ({refused.problem})", CALLERS) from refused
+        except TimeoutError:
+            raise LlmFailed(f"{name}: no answer in time", TRANSIENT, billed=True) from None
 
 
 # --- the cache's second tier ------------------------------------------------------------------

@@ -17,6 +17,9 @@ from agents.domain.errors import InvalidValue
 from agents.store.database import async_url
 
 _HTTP = r"^https?://[^\s/?#]+"
+_MODEL = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$"
+VENDORS = ("openai", "groq")
+"""The makers of language models that there are."""
 _TOKEN = re.compile(r"\d{1,20}:[A-Za-z0-9_-]{1,100}")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -62,6 +65,18 @@ class Settings(BaseSettings):
     apify_actors_file: Path | None = None
     apify_run_usd: Annotated[float, Field(ge=0.01, le=100)] = 1.0
     apify_starts_per_min: Annotated[int, Field(ge=1, le=600)] = 10
+    openai_api_key: SecretStr | None = None
+    openai_base_url: Annotated[str, Field(pattern=_HTTP)] | None = None
+    openai_model: Annotated[str, Field(pattern=_MODEL)] = "gpt-4.1-mini"
+    openai_fast_model: Annotated[str, Field(pattern=_MODEL)] = "gpt-4.1-nano"
+    groq_api_key: SecretStr | None = None
+    groq_base_url: Annotated[str, Field(pattern=_HTTP)] | None = None
+    groq_model: Annotated[str, Field(pattern=_MODEL)] = "openai/gpt-oss-120b"
+    groq_fast_model: Annotated[str, Field(pattern=_MODEL)] = "openai/gpt-oss-20b"
+    llm_order: Annotated[tuple[str, ...], NoDecode] = ("openai", "groq")
+    llm_timeout_s: Annotated[float, Field(gt=0, le=60)] = 20.0
+    llm_retries: Annotated[int, Field(ge=0, le=10)] = 3
+    llm_calls_per_min: Annotated[int, Field(ge=1, le=10_000)] = 60
     supabase_url: Annotated[str, Field(pattern=_HTTP)] | None = None
     supabase_service_role_key: SecretStr | None = None
     tool_retries: Annotated[int, Field(ge=0, le=10)] = 2
@@ -100,7 +115,7 @@ class Settings(BaseSettings):
             values["sources"] = (*apify, "feeds")
         return values
 
-    @field_validator("sources", "feed_boards", mode="before")
+    @field_validator("sources", "feed_boards", "llm_order", mode="before")
     @classmethod
     def _comma_list(cls, value: object) -> object:
         if isinstance(value, str):
@@ -162,7 +177,20 @@ class Settings(BaseSettings):
             raise ValueError("allowed are 1 to 256 of A-Z a-z 0-9 _ -")
         return value
 
-    @field_validator("telegram_api_base_url", "apify_api_base_url", "supabase_url")
+    @field_validator("llm_order")
+    @classmethod
+    def _known_vendors(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or len(set(value)) < len(value) or not set(value) <= set(VENDORS):
+            raise ValueError(f"allowed: {', '.join(VENDORS)}, each once, in any order")
+        return value
+
+    @field_validator(
+        "telegram_api_base_url",
+        "apify_api_base_url",
+        "supabase_url",
+        "openai_base_url",
+        "groq_base_url",
+    )
     @classmethod
     def _base(cls, value: str | None) -> str | None:
         return None if value is None else value.rstrip("/")

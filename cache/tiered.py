@@ -187,10 +187,7 @@ class TieredCache(Generic[T]):
         whose it is. Raises what `load` raises when there is no old value. A caller's cancel ends
         the load only when nobody else waits for it.
         """
-        held = self._memory.get((self._name, key))
-        if held is not None and held.fresh_from <= self._now() < held.unasked_until:
-            self._counts.memory_hits += 1
-            hit: Cached[T] = held.found
+        if (hit := self._hit(key)) is not None:
             return hit
         if fresh_s is not None:
             refuse_unless_above_zero("fresh_s", fresh_s)
@@ -213,6 +210,28 @@ class TieredCache(Generic[T]):
                 raise
             return kept
         return fresh
+
+    def _hit(self, key: str) -> Cached[T] | None:
+        """What memory gives out without asking the second tier."""
+        held = self._memory.get((self._name, key))
+        if held is None or not held.fresh_from <= self._now() < held.unasked_until:
+            return None
+        self._counts.memory_hits += 1
+        found: Cached[T] = held.found
+        return found
+
+    async def find(self, key: str) -> T | None:
+        """The current value of the key, or None. Loads nothing."""
+        if (hit := self._hit(key)) is not None:
+            return hit.value
+        kept = await self.peek(key)
+        return None if kept is None or kept.stale else kept.value
+
+    async def put(self, key: str, value: T, *, tag: str | None = None) -> None:
+        """Store a value that came about elsewhere, in the place of any older one."""
+        forgets = self._cache.forgets
+        made = Cached(value, self._now(), Origin.LOADED)
+        await self._keep(key, made, tag, self._kind.fresh_s, forgets=forgets)
 
     async def peek(self, key: str) -> Cached[T] | None:
         """The newest value of both tiers, `stale` if its time is over; None if there is none, or
@@ -299,13 +318,19 @@ class TieredCache(Generic[T]):
             self._pause(key, error)
             raise
         loaded = Cached(value, self._now(), Origin.LOADED)
+        await self._keep(key, loaded, tag, fresh_s, forgets=forgets)
+        return loaded
+
+    async def _keep(
+        self, key: str, loaded: Cached[T], tag: str | None, fresh_s: float, *, forgets: int
+    ) -> None:
+        """Store it in both tiers, unless it may be what is to be forgotten meanwhile."""
         stored = await self._stored(loaded, tag, fresh_s)
         if stored is None or (tag is not None and self._cache.forgets != forgets):
-            return loaded
+            return
         self._memory.put((self._name, key), self._held(loaded, stored))
         if self._cache.writes is not None:
             self._cache.writes.put(self._key(key), stored)
-        return loaded
 
     def _pause(self, key: str, error: Exception) -> None:
         """Have memory give out an old value with the error for a while, before the next load."""

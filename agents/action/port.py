@@ -16,3 +16,11 @@ class Drafts(Protocol):
     async def discard_drafts(self, run_id: str) -> int:
         """Delete the run's drafts; returns how many there were."""
         ...
+
+
+class RunTexts(Protocol):
+    """Where texts are kept that belong to a run, by name."""
+
+    async def keep_text(self, run_id: str, name: str, body: str) -> None:
+        """Store it, in the place of an older one."""
+        ...

@@ -12,18 +12,21 @@ QUERY_MAX = 200
 LIMIT_MAX = 100
 DRAFTS_MAX = 10
 SOURCES_MAX = 20
+EXCLUDED_MAX = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoutRequest:
     """One scout: the words asked for, the person, the sources, how many matches and drafts.
 
-    `sample_fallback` shows labelled sample postings when no source gave anything (local mode).
+    A posting that says an `excluded` word is left out. `sample_fallback` shows labelled sample
+    postings when no source gave anything (local mode).
     """
 
     query: str = ""
     profile: Profile = field(default_factory=Profile)
     sources: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
     limit: int = 10
     drafts: int = 1
     config: str = "scout@1"
@@ -37,6 +40,8 @@ class ScoutRequest:
             raise InvalidValue("drafts", str(self.drafts), f"0 to {DRAFTS_MAX}")
         if len(self.sources) > SOURCES_MAX:
             raise InvalidValue("source", f"{len(self.sources)} sources", f"at most {SOURCES_MAX}")
+        if len(self.excluded) > EXCLUDED_MAX or not all(map(str.strip, self.excluded)):
+            raise InvalidValue("excluded", "empty or too many words", f"at most {EXCLUDED_MAX}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

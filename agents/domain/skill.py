@@ -7,6 +7,7 @@ found in a text only where it is written with a capital, as names are.
 import json
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
 
@@ -18,6 +19,9 @@ _SEASON = re.compile(
     r"|co-?op|semester|term|cohort|session|break|season|quarter|start|graduate))",
     re.IGNORECASE,
 )
+_PLAIN_LENGTH = 3
+_TYPED_MIN = 5
+_LIKENESS = 0.83  # one letter left out, added or swapped with its neighbour in a word of six
 _TRIM = "()[]{}<>,;:!?\"'`*•“”‘’…"
 
 
@@ -25,6 +29,27 @@ def canonical_skill(text: str) -> str:
     """The one name of a skill: `Postgres` -> `postgresql`; unknown ones are only lower-cased."""
     word = " ".join(text.lower().split())
     return _name_of(word) or word
+
+
+def known_skill(name: str) -> bool:
+    """Whether this lower-case name is one of ours."""
+    return name in _names()
+
+
+def ambiguous_name(name: str) -> bool:
+    """Whether a skill's name is also an everyday word, or too short to be told from one."""
+    return name in _ambiguous() or len(name) < _PLAIN_LENGTH
+
+
+@lru_cache(maxsize=4096)
+def nearest_skill(word: str) -> str | None:
+    """The skill whose name is nearly this lower-case word, for mistyped ones: `pyhton` is
+    `python`. Only words of five letters or more, as far as their first letter is right."""
+    if len(word) < _TYPED_MIN:
+        return None
+    alike = [n for n in _names() if n[0] == word[0] and abs(len(n) - len(word)) <= 1]
+    nearest = get_close_matches(word, alike, n=1, cutoff=_LIKENESS)
+    return _names()[nearest[0]] if nearest else None
 
 
 def split_skills(text: str) -> tuple[str, ...]:

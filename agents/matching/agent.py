@@ -1,4 +1,10 @@
-"""The Matching agent: hard filters first, each counted, then a score with its reasons."""
+"""The Matching agent: hard filters first, each counted, then a score with its reasons, and of the
+best a language model's opinion.
+
+    sift      what the person ruled out                      (filters.py)
+    rank      how well the rest fits, without any model      (ranker.py)
+    judge     what a model says of the best, if it can       (judge.py)
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,9 +16,13 @@ from agents.domain.match import Match, MatchMethod, Provenance
 from agents.domain.opportunity import Opportunity
 from agents.domain.profile import Profile
 from agents.lanes import RANKING
-from agents.matching.filters import PlaceWish, sift
+from agents.matching.excluded import without
+from agents.matching.filters import PlaceWish, Sifted, sift
+from agents.matching.judge import JUDGED_MAX, NO_MODEL, Judge, Judged, Judgement, Wanted
+from agents.matching.legitimacy import cautions_of
 from agents.matching.port import Scores
-from agents.matching.ranker import RankedOpportunity, Wish, rank, unheard
+from agents.matching.ranker import RankedOpportunity, Ranker
+from agents.matching.wish import Wish
 
 
 class Now(Protocol):
@@ -37,14 +47,26 @@ class Matching:
     ranked: int
     unheard: tuple[str, ...] = ()
     """Words asked for that no posting says."""
+    without_ai: str | None = None
+    """Why no language model ranked the best, if none did."""
+    replaced: bool = False
+    """Whether that was in the place of a model that is configured."""
 
 
 class MatchingAgent:
-    """Ranks postings for a person without any outside call."""
+    """Ranks postings for a person: by itself, and the best with a language model."""
 
-    def __init__(self, scores: Scores, clock: Now) -> None:
+    def __init__(
+        self,
+        scores: Scores,
+        clock: Now,
+        judge: Judge | None = None,
+        ranker: Ranker | None = None,
+    ) -> None:
         self._scores = scores
         self._clock = clock
+        self._judge = judge
+        self._ranker = ranker or Ranker()
 
     async def match(
         self,
@@ -57,21 +79,27 @@ class MatchingAgent:
         weights: RankingWeights,
         dismissed: frozenset[str] = frozenset(),
         cached: frozenset[str] = frozenset(),
+        excluded: tuple[str, ...] = (),
+        wanted: Wanted | None = None,
     ) -> Matching:
         """Filter and rank `opportunities`, keep the best `limit` with their scores, return them.
 
-        `cached` names the sources whose postings were read from the store.
+        `cached` names the sources whose postings were read from the store, `excluded` words that no
+        posting may say. With `wanted` a language model judges the best; raises what the account in
+        it raises.
         """
-        matching = await RANKING.run(
-            self._match,
+        ranking = await RANKING.run(
+            self._rank,
             opportunities=opportunities,
             profile=profile,
             query=query,
-            limit=limit,
+            limit=max(limit, JUDGED_MAX),
             weights=weights,
             dismissed=dismissed,
-            cached=cached,
+            excluded=excluded,
         )
+        judged = await self._judged(ranking.best, wanted)
+        matching = self._matching(ranking, judged, limit, cached)
         await self._scores.keep_matches(run_id, matching.matches)
         return matching
 
@@ -93,11 +121,14 @@ class MatchingAgent:
         await self._scores.keep_matches(run_id, unranked)
 
     async def unscore(self, run_id: str) -> str | None:
-        """The undo of `match`: scores and reasons become NULL, the postings stay."""
+        """The undo of `match`: scores and reasons become NULL, what was remembered of them is
+        dropped, the postings stay."""
+        if self._judge is not None:
+            await self._judge.unscore(run_id)
         count = await self._scores.unscore(run_id)
         return f"{count} score{'s' if count > 1 else ''} removed" if count else None
 
-    def _match(
+    def _rank(
         self,
         *,
         opportunities: Sequence[Opportunity],
@@ -106,23 +137,53 @@ class MatchingAgent:
         limit: int,
         weights: RankingWeights,
         dismissed: frozenset[str],
-        cached: frozenset[str],
-    ) -> Matching:
+        excluded: tuple[str, ...],
+    ) -> "_Ranking":
         now = self._clock.now()
         place = PlaceWish.of(profile)
-        sifted = sift(opportunities, profile, place, dismissed, now)
+        allowed, unwanted = without(opportunities, excluded)
+        sifted = sift(allowed, profile, place, dismissed, now)
         wish = Wish.of(profile, query, place)
-        ranked = rank(sifted.kept, wish, now, weights)
+        best = self._ranker.rank(sifted.kept, wish, now, weights, limit)
+        return _Ranking(
+            best=tuple(
+                replace(one, cautions=(*one.cautions, *cautions_of(one.opportunity)))
+                for one in best
+            ),
+            sifted=sifted,
+            filtered={"excluded": unwanted, **sifted.filtered} if unwanted else sifted.filtered,
+            unheard=self._ranker.unheard(sifted.kept, wish),
+        )
+
+    async def _judged(
+        self, best: Sequence[RankedOpportunity], wanted: Wanted | None
+    ) -> Judged | None:
+        if self._judge is None or wanted is None or not best:
+            return None
+        return await self._judge.judge([one.opportunity for one in best], wanted)
+
+    def _matching(
+        self,
+        ranking: "_Ranking",
+        judged: Judged | None,
+        limit: int,
+        cached: frozenset[str],
+    ) -> Matching:
+        now, sifted = self._clock.now(), ranking.sifted
+        best = _with_judgements(ranking.best, judged)[:limit]
+        without_ai = NO_MODEL if judged is None else judged.without_ai
         return Matching(
             matches=tuple(
-                _match_of(position, best, now, from_cache=best.opportunity.source in cached)
-                for position, best in enumerate(ranked[:limit], 1)
+                _match_of(position, one, now, from_cache=one.ranked.opportunity.source in cached)
+                for position, one in enumerate(best, 1)
             ),
             expired=sifted.expired,
             inactive=sifted.inactive,
-            filtered=sifted.filtered,
-            ranked=len(ranked),
-            unheard=unheard(sifted.kept, wish),
+            filtered=ranking.filtered,
+            ranked=len(sifted.kept),
+            unheard=ranking.unheard,
+            without_ai=without_ai if ranking.best else None,
+            replaced=judged is not None and judged.configured and without_ai is not None,
         )
 
     def _unranked(
@@ -143,9 +204,50 @@ class MatchingAgent:
         ]
 
 
-def _match_of(position: int, best: RankedOpportunity, now: datetime, *, from_cache: bool) -> Match:
-    unranked = _unranked_match(position, best.opportunity, now, from_cache=from_cache)
-    return replace(unranked, score=best.score, reasons=best.reasons, cautions=best.cautions)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ranking:
+    """The best of a ranking, and how it came about."""
+
+    best: tuple[RankedOpportunity, ...]
+    sifted: Sifted
+    filtered: Mapping[str, int]
+    unheard: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """A posting with the score that counts."""
+
+    ranked: RankedOpportunity
+    score: float
+    method: MatchMethod
+    reasons: tuple[str, ...]
+
+
+def _with_judgements(best: Sequence[RankedOpportunity], judged: Judged | None) -> Sequence[_Scored]:
+    """The postings, best first, by the model's score where it gave one; equal ones as they were."""
+    by_id = {} if judged is None else judged.by_id
+    scored = [_scored(one, by_id.get(one.opportunity.id)) for one in best]
+    return sorted(scored, key=lambda one: -one.score)
+
+
+def _scored(ranked: RankedOpportunity, judgement: Judgement | None) -> _Scored:
+    if judgement is None:
+        return _Scored(ranked, ranked.score, MatchMethod.HEURISTIC, ranked.reasons)
+    why = (judgement.why,) if judgement.why else ()
+    return _Scored(ranked, judgement.score, MatchMethod.LLM, (*why, *ranked.reasons))
+
+
+def _match_of(position: int, best: _Scored, now: datetime, *, from_cache: bool) -> Match:
+    ranked = best.ranked
+    unranked = _unranked_match(position, ranked.opportunity, now, from_cache=from_cache)
+    return replace(
+        unranked,
+        score=best.score,
+        method=best.method,
+        reasons=best.reasons,
+        cautions=ranked.cautions,
+    )
 
 
 def _unranked_match(

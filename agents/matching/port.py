@@ -16,3 +16,15 @@ class Scores(Protocol):
     async def unscore(self, run_id: str) -> int:
         """Set the run's scores and reasons to NULL; returns how many there were."""
         ...
+
+
+class RunTexts(Protocol):
+    """Where texts are kept that belong to a run, by name."""
+
+    async def keep_text(self, run_id: str, name: str, body: str) -> None:
+        """Store it, in the place of an older one."""
+        ...
+
+    async def text(self, run_id: str, name: str) -> str | None:
+        """The text, or None."""
+        ...

@@ -6,10 +6,8 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic import ValidationError
 from sqlalchemy.engine import Connection
 
-from agents.domain.run import ScoutRequest
 from agents.store.admission import (
     KEYS_KEPT,
     IdempotencyKey,
@@ -23,11 +21,18 @@ from agents.store.admission import (
     keep_key,
     typical_s,
 )
-from agents.store.codec import REQUEST
 from agents.store.database import Database
 from agents.store.ledger import write_event
 from agents.store.prepared import Prepared
-from agents.store.schema import UtcDateTime, idempotency_keys, run_messages, run_texts, runs, users
+from agents.store.schema import (
+    UtcDateTime,
+    idempotency_keys,
+    matches,
+    run_messages,
+    run_texts,
+    runs,
+    users,
+)
 from resilience.saga import OPEN, Event, EventType, RunStatus, Standing
 
 _OPEN = tuple(OPEN)
@@ -191,13 +196,25 @@ class RunStore:
         told = sa.update(runs).where(runs.c.id == run_id).values(alerted_seq=seq)
         await self._db.commit(lambda connection: connection.execute(told).rowcount)
 
-    async def request(self, run_id: str) -> ScoutRequest | None:
-        """What was asked, or None when it was forgotten, or can't be read by this version."""
-        body = await self.text(run_id, "request")
-        try:
-            return None if body is None else REQUEST.validate_json(body)
-        except ValidationError:
-            return None
+    async def texts_of(self, user_id: str, kind: str, limit: int) -> list[dict[str, str]]:
+        """The texts of the person's last completed runs of that kind, by name, oldest run first."""
+        theirs = (runs.c.user_id == user_id) & (runs.c.status == RunStatus.COMPLETED)
+        last = (
+            sa.select(runs.c.id)
+            .where(theirs & (runs.c.kind == kind))
+            .order_by(runs.c.created_at.desc(), runs.c.id.desc())
+            .limit(limit)
+        )
+
+        def work(connection: Connection) -> list[dict[str, str]]:
+            run_ids = list(connection.execute(last).scalars())
+            query = sa.select(run_texts).where(run_texts.c.run_id.in_(run_ids))
+            texts: dict[str, dict[str, str]] = {run_id: {} for run_id in reversed(run_ids)}
+            for row in connection.execute(query):
+                texts[row.run_id][row.name] = row.body
+            return list(texts.values())
+
+        return await self._db.query(work)
 
     async def text(self, run_id: str, name: str) -> str | None:
         """A text of the run, or None."""
@@ -218,8 +235,11 @@ class RunStore:
             return (await connection.execute(sa.select(runs.c.id).where(where).limit(1))).scalar()
 
     async def last_answered_run_of(self, user_id: str) -> str | None:
-        """The person's newest completed run, whose shortlist `/draft N` means."""
+        """The person's newest completed run that came to a shortlist, which `/draft N` means; a
+        scout's may be empty."""
+        ranked = sa.exists().where((matches.c.run_id == runs.c.id) & matches.c.score.is_not(None))
         where = (runs.c.user_id == user_id) & (runs.c.status == RunStatus.COMPLETED)
+        where &= (runs.c.kind == "scout") | ranked
         query = sa.select(runs.c.id).where(where).order_by(runs.c.created_at.desc()).limit(1)
         async with self._db.read() as connection:
             return (await connection.execute(query)).scalar()

@@ -112,7 +112,7 @@ async def build_bot(settings: Settings, fakes: Fakes | None = None) -> AsyncIter
         await asyncio.wait({commands}, timeout=MENU_WITHIN_S)  # a menu is no reason not to start
         await messages.recover(wires.channels)
         recovery = Recovery(
-            core.scout, core.clock, wires.channels, messages.follow, core.runs.drop_old_keys
+            core.runner, core.clock, wires.channels, messages.follow, core.runs.drop_old_keys
         )
         await stack.enter_async_context(intake)
         fetching = asyncio.ensure_future(wires.fetch(application.bot, intake))
@@ -224,8 +224,8 @@ def _telegram_wires(settings: Settings, core: Core) -> _Wires:
 def _api(settings: Settings, core: Core, keys: tuple[TeamKey, ...]) -> Api:
     return Api(
         teams=Teams(keys),
-        scout=core.scout,
-        reader=RunReader(core.runs, core.ledger, core.scout),
+        runner=core.runner,
+        reader=RunReader(core.runs, core.ledger, core.runner),
         feed=RunFeed(core.ledger, core.orchestrator),
         people=core.people,
         sources=settings.sources,
@@ -265,7 +265,7 @@ def _rooms(
 ) -> tuple[Taps, ScoutMessages, Rooms]:
     messages = ScoutMessages(
         bot=application.bot,
-        scout=core.scout,
+        runner=core.runner,
         runs=core.runs,
         orchestrator=core.orchestrator,
         clock=core.clock,
@@ -275,7 +275,7 @@ def _rooms(
         channel=wires.channel,
         people=core.people,
         runs=core.runs,
-        scout=core.scout,
+        runner=core.runner,
         drafting=core.drafting,
         forgetting=core.forgetting,
         messages=messages,
@@ -291,8 +291,8 @@ def _rooms(
         chats=settings.admin_chat_id,
         sender=sender,
         runs=core.runs,
-        reader=RunReader(core.runs, core.ledger, core.scout),
-        scout=core.scout,
+        reader=RunReader(core.runs, core.ledger, core.runner),
+        runner=core.runner,
         messages=messages,
         orchestrator=core.orchestrator,
         clock=core.clock,

@@ -5,6 +5,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from agents.action.agent import DRAFTS, ActionAgent, DraftCodec
+from agents.action.writer import LlmWriter
+from agents.ask import AskSteps, AskWorkflow
 from agents.configs import Overrides
 from agents.discovery.agent import DiscoveryAgent
 from agents.discovery.codec import FetchedCodec
@@ -20,7 +22,9 @@ from agents.domain.errors import InvalidValue
 from agents.draft import Drafting
 from agents.forget import Forgetting
 from agents.matching.agent import MatchingAgent
-from agents.scout import Scout, ScoutSteps
+from agents.matching.judge import SCORES, Judge, JudgementCodec
+from agents.runner import Runner
+from agents.scout import ScoutSteps, ScoutWorkflow
 from agents.store.admission import Quotas
 from agents.store.chat_log import ChatLog
 from agents.store.database import Database
@@ -32,6 +36,8 @@ from agents.store.postings import PostingStore
 from agents.store.runs import RunStore
 from agents.store.shelf import ShelfStore
 from agents.store.starts import StartStore
+from agents.triage.agent import TriageAgent
+from bot.bootstrap.llm import build_llm
 from bot.guards import (
     APIFY,
     APIFY_QUESTIONS,
@@ -81,9 +87,13 @@ class Core:
     matching: MatchingAgent
     action: ActionAgent
     orchestrator: Orchestrator
-    scout: Scout
+    runner: Runner
     drafting: Drafting
     forgetting: Forgetting
+
+    @property
+    def scout(self) -> Runner:
+        return self.runner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,14 +264,38 @@ async def build_core(settings: Settings, fakes: Fakes | None = None) -> AsyncIte
         )
         sources = fakes.sources(catalogue) if fakes.sources is not None else catalogue
         _check_sources(settings, sources)
-        action = fakes.action or ActionAgent(outcomes, cache.of(DRAFTS, DraftCodec()))
+        llm = await stack.enter_async_context(build_llm(settings, guards))
+        judge = Judge(llm, cache.of(SCORES, JudgementCodec()), runs, clock.monotonic)
+        action = fakes.action or ActionAgent(
+            outcomes,
+            cache.of(DRAFTS, DraftCodec()),
+            runs,
+            clock.monotonic,
+            None if llm is None else LlmWriter(llm),
+        )
         ledger = Ledger(database, clock.now, Owner())
         orchestrator = await stack.enter_async_context(
             Orchestrator(ledger, clock, runs_max=settings.runs_at_once)
         )
         deadline_s = settings.source_timeout_s
         discovery = DiscoveryAgent(sources, postings, clock, source_deadline_s=deadline_s)
-        matching = MatchingAgent(outcomes, clock)
+        matching = MatchingAgent(outcomes, clock, judge)
+        scout = ScoutSteps(
+            discovery=discovery,
+            matching=matching,
+            action=action,
+            people=people,
+            postings=postings,
+            outcomes=outcomes,
+        )
+        ask = AskSteps(
+            scout=scout,
+            triage=TriageAgent(llm, clock.monotonic),
+            people=people,
+            postings=postings,
+            outcomes=outcomes,
+            runs=runs,
+        )
         yield Core(
             settings=settings,
             clock=clock,
@@ -280,19 +314,13 @@ async def build_core(settings: Settings, fakes: Fakes | None = None) -> AsyncIte
             matching=matching,
             action=action,
             orchestrator=orchestrator,
-            scout=Scout(
-                steps=ScoutSteps(
-                    discovery=discovery,
-                    matching=matching,
-                    action=action,
-                    people=people,
-                    postings=postings,
-                    outcomes=outcomes,
+            runner=Runner(
+                (
+                    ScoutWorkflow(scout, sources, runs, outcomes),
+                    AskWorkflow(ask, sources, runs, outcomes),
                 ),
-                sources=sources,
                 runs=runs,
                 ledger=ledger,
-                outcomes=outcomes,
                 orchestrator=orchestrator,
                 quotas=_quotas(settings),
                 overrides=_overrides(settings),

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from telegram.error import InvalidToken, TelegramError
 
-from agents.configs import all_configs
+from agents.configs import ask_configs, scout_configs
 from agents.discovery.port import Need, Source, SourceFailed
 from agents.domain.errors import InvalidValue
 from agents.store.errors import StoreError
@@ -69,7 +69,7 @@ async def doctor(settings: Settings, *, as_json: bool) -> int:
 
 
 async def _settings() -> str:
-    return f"read; configurations {', '.join(all_configs())}"
+    return f"read; configurations {', '.join((*scout_configs(), *ask_configs()))}"
 
 
 async def _database(settings: Settings) -> str:

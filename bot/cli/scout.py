@@ -70,7 +70,7 @@ def _request(arguments: argparse.Namespace, settings: Settings) -> ScoutRequest:
 async def _run(core: Core, request: ScoutRequest) -> tuple[ScoutResult, bool]:
     """The result, and whether Ctrl-C cancelled the run."""
     person = await core.people.person("cli", "cli")
-    run_id = await core.scout.create(person.id, request)
+    run_id = await core.runner.create(person.id, request)
     interrupted = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -80,8 +80,8 @@ async def _run(core: Core, request: ScoutRequest) -> tuple[ScoutResult, bool]:
     try:
         with console.status("Starting …") as status:
             core.orchestrator.subscribe(lambda event: status.update(_progress(event)))
-            await core.scout.launch(run_id)
-            result = await core.scout.wait(run_id)
+            await core.runner.launch(run_id)
+            result = await core.runner.wait(run_id)
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
@@ -93,7 +93,7 @@ async def _run(core: Core, request: ScoutRequest) -> tuple[ScoutResult, bool]:
 
 async def _cancel_when(interrupted: asyncio.Event, core: Core, run_id: str) -> None:
     await interrupted.wait()
-    await core.scout.cancel(run_id)
+    await core.runner.cancel(run_id)
 
 
 def _progress(event: Event) -> str:

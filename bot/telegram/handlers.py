@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from telegram import InputFile, Message, Update
 from telegram.ext import ContextTypes
 
+from agents.domain.ask import AskRequest
 from agents.domain.errors import InvalidValue
 from agents.domain.run import QUERY_MAX, ScoutRequest
-from agents.draft import Drafting, NoSuchMatch
+from agents.draft import Drafting, NoSuchMatch, NotWritten
 from agents.forget import Forgetting, NotOverwrittenYet
-from agents.scout import Scout
+from agents.runner import Runner
 from agents.store.admission import AlreadyOpen, KeyTaken, QueueFull
 from agents.store.people import PeopleStore, Person
 from agents.store.runs import RunStore
@@ -40,9 +41,10 @@ REPEATS_MAX = 1_000
 """How many updates a restart may bring again; another bot's numbers are further away."""
 SETUP_FIELDS = (Field.SKILLS, Field.LOCATIONS, Field.KINDS)
 _NOT_CHANGED = "Nothing was changed."
+NOT_WRITTEN = "No language model could write the draft. Nothing was kept; please try again later."
 PLAIN_TEXT = (
-    "I act on commands: /scout finds opportunities, <code>/scout backend</code> looks for a word, "
-    "/help lists the rest."
+    "Write what you look for, such as: remote rust gigs over $50/h, not crypto. /help lists the "
+    "commands."
 )
 
 
@@ -54,7 +56,7 @@ class Desk:
     channel: str
     people: PeopleStore
     runs: RunStore
-    scout: Scout
+    runner: Runner
     drafting: Drafting
     forgetting: Forgetting
     messages: ScoutMessages
@@ -84,8 +86,9 @@ class Desk:
         The same update starts it once, also when a restart handles the update again.
         """
         profile = await self.people.profile(person.id)
-        try:
-            request = ScoutRequest(
+
+        def request() -> ScoutRequest:
+            return ScoutRequest(
                 query=query,
                 profile=profile,
                 sources=self.sources,
@@ -93,19 +96,55 @@ class Desk:
                 config=self.config,
                 sample_fallback=self.sample_fallback,
             )
-            key = f"{self.channel}:{self.bot.id}:{update_id}"
-            run_id = await self.scout.create(person.id, request, chat_id, key=key)
+
+        await self._start(person, chat_id, request, update_id, message_id)
+
+    async def start_ask(
+        self,
+        person: Person,
+        chat_id: int,
+        text: str,
+        *,
+        update_id: int,
+        message_id: int | None = None,
+    ) -> None:
+        """Journal and start what the person wrote in their own words; the rest is as above."""
+        profile = await self.people.profile(person.id)
+
+        def request() -> AskRequest:
+            return AskRequest(
+                text=text,
+                profile=profile,
+                sources=self.sources,
+                limit=SHORTLIST_MAX,
+                remember=True,
+                sample_fallback=self.sample_fallback,
+            )
+
+        await self._start(person, chat_id, request, update_id, message_id)
+
+    async def _start(
+        self,
+        person: Person,
+        chat_id: int,
+        make: Callable[[], ScoutRequest | AskRequest],
+        update_id: int,
+        message_id: int | None,
+    ) -> None:
+        key = f"{self.channel}:{self.bot.id}:{update_id}"
+        try:
+            run_id = await self.runner.create(person.id, make(), chat_id, key=key)
         except InvalidValue as invalid:
             await self.say(chat_id, refusal(invalid, "Nothing was started."))
             return
         except KeyTaken:
             return
         except AlreadyOpen:
-            await self.say(chat_id, "A scout of yours is under way. /cancel stops it.")
+            await self.say(chat_id, "Something of yours is under way. /cancel stops it.")
             return
         except QueueFull as full:
             words = wait_words(full.wait_s)
-            await self.say(chat_id, f"{full.position:,} scouts are waiting; try again in {words}.")
+            await self.say(chat_id, f"{full.position:,} runs are waiting; try again in {words}.")
             return
         await self.messages.begin(run_id, message_id)
 
@@ -221,6 +260,9 @@ class Commands:
             ranks = f"it has 1 to {max(missing.ranks)}" if missing.ranks else "it is empty"
             await self._desk.say(chat_id, f"The last shortlist has no match {words}: {ranks}.")
             return
+        except NotWritten:
+            await self._desk.say(chat_id, NOT_WRITTEN)
+            return
         await tell(self._desk.bot, chat_id, views.draft(drafted.match, drafted.draft))
 
     async def saved(self, update: Update, context: Context) -> None:
@@ -232,9 +274,9 @@ class Commands:
     async def cancel(self, update: Update, context: Context) -> None:
         """/cancel: stop the scout under way, or leave a question."""
         person, chat_id = await self._desk.person(update), _chat_id(update)
-        run_id = await self._desk.scout.cancel_open_run_of(person.id)
+        run_id = await self._desk.runner.cancel_open_run_of(person.id)
         if run_id is not None:
-            result = await self._desk.scout.wait(run_id)
+            result = await self._desk.runner.wait(run_id)
             await self._desk.say(chat_id, views.ended(result).text)
             return
         if person.expecting is not None:
@@ -257,9 +299,9 @@ class Commands:
     async def forget(self, update: Update, context: Context) -> None:
         """/forget: delete everything about the person, at once."""
         person, chat_id = await self._desk.person(update), _chat_id(update)
-        run_id = await self._desk.scout.cancel_open_run_of(person.id)
+        run_id = await self._desk.runner.cancel_open_run_of(person.id)
         if run_id is not None:
-            await self._desk.scout.wait(run_id)
+            await self._desk.runner.wait(run_id)
         if self._desk.clear_chat is not None:
             await self._desk.clear_chat()
         try:
@@ -277,10 +319,12 @@ class Commands:
         await self._desk.say(_chat_id(update), f"I don't know {word}.\n\n{views.HELP}")
 
     async def text(self, update: Update, context: Context) -> None:
-        """Free text: the answer to a question, if one was asked."""
+        """Free text: the answer to a question, if one was asked, else what they want in their own
+        words."""
         person, chat_id = await self._desk.person(update), _chat_id(update)
         if person.expecting is None:
-            await self._desk.say(chat_id, PLAIN_TEXT)
+            text = (_message(update).text or "").strip()
+            await self._desk.start_ask(person, chat_id, text, update_id=update.update_id)
             return
         setup = person.expecting.startswith(SETUP)
         field = Field(person.expecting.removeprefix(SETUP))

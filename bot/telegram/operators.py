@@ -13,7 +13,7 @@ from telegram.error import BadRequest, Forbidden, TelegramError
 from telegram.ext import ContextTypes
 
 from agents.run_details import RunDetails, RunReader
-from agents.scout import NotParked, Scout
+from agents.runner import NotParked, Runner
 from agents.store.errors import StoreError
 from agents.store.runs import RunRow, RunStore
 from bot.telegram.progress import BotApi, ScoutMessages, tell
@@ -41,7 +41,7 @@ class Operators:
         sender: Sender,
         runs: RunStore,
         reader: RunReader,
-        scout: Scout,
+        runner: Runner,
         messages: ScoutMessages,
         orchestrator: Orchestrator,
         clock: Clock,
@@ -51,7 +51,7 @@ class Operators:
         self._sender = sender
         self._runs = runs
         self._reader = reader
-        self._scout = scout
+        self._runner = runner
         self._messages = messages
         self._clock = clock
         self._parked = asyncio.Event()
@@ -85,7 +85,7 @@ class Operators:
         """`/retry ID`: try a parked run's undo again."""
         run_id = _argument(update)
         try:
-            await self._scout.retry(run_id)
+            await self._runner.retry(run_id)
         except LookupError:
             await self._say(update, _unknown("retry", run_id))
             return

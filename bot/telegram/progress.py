@@ -1,4 +1,4 @@
-"""The one message of a scout: a placeholder, edited while the run moves on, then the shortlist.
+"""The one message of a run: a placeholder, edited while it moves on, then the shortlist or answer.
 
 The message's id is journaled, so that a restart finds it: what a run came to is written into the
 message that promised it, once.
@@ -7,7 +7,8 @@ message that promised it, once.
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from contextvars import Context
 from typing import Any, TypeAlias
 
@@ -16,8 +17,9 @@ from telegram.constants import ParseMode
 from telegram.error import BadRequest, Forbidden, TelegramError
 from telegram.ext import ExtBot
 
+from agents.domain.ask import AskResult
 from agents.domain.run import ScoutResult
-from agents.scout import Scout
+from agents.runner import Runner
 from agents.store.errors import StoreError
 from agents.store.runs import RunStore
 from bot.telegram import views
@@ -80,23 +82,33 @@ async def send(bot: BotApi, chat_id: int, view: View) -> int:
 
 
 def result_view(result: ScoutResult) -> View:
-    """What stands in a scout's message once it ended."""
-    return views.shortlist(result) if result.status == RunStatus.COMPLETED else views.ended(result)
+    """What stands in a run's message once it ended."""
+    if result.status != RunStatus.COMPLETED:
+        return views.ended(result)
+    return views.answer(result) if isinstance(result, AskResult) else views.shortlist(result)
 
 
 class ScoutMessages:
     """Keeps the messages of the scouts under way up to date. An async context manager."""
 
     def __init__(
-        self, *, bot: BotApi, scout: Scout, runs: RunStore, orchestrator: Orchestrator, clock: Clock
+        self,
+        *,
+        bot: BotApi,
+        runner: Runner,
+        runs: RunStore,
+        orchestrator: Orchestrator,
+        clock: Clock,
     ) -> None:
         self._bot = bot
-        self._scout = scout
+        self._runner = runner
         self._runs = runs
         self._clock = clock
         self._followers: set[asyncio.Task[None]] = set()
         self._changed: dict[str, asyncio.Event] = {}
         self._lines: OrderedDict[str, list[str]] = OrderedDict()
+        self._asks: set[str] = set()
+        """The runs followed here that answer free text."""
         orchestrator.subscribe(self._note)
 
     async def __aenter__(self) -> "ScoutMessages":
@@ -117,7 +129,7 @@ class ScoutMessages:
         """After a restart: answer the runs that ended unanswered, take up the others."""
         for run_id in await self._runs.unanswered(channels):
             self._start(f"answer:{run_id}", self._answer_in_time(run_id))
-        for run_id in await self._scout.abandoned(channels):
+        for run_id in await self._runner.abandoned(channels):
             log.info("taking up run %s after a restart", run_id)
             self.follow(run_id)
 
@@ -137,11 +149,12 @@ class ScoutMessages:
 
     async def _edit_until_ended(self, run_id: str) -> None:
         """The placeholder, progress while it runs, then the answer."""
+        await self._note_kind(run_id)
         placeholder = asyncio.ensure_future(self._show_placeholder(run_id))
         try:
             # The message's id is journaled before the work begins, unless Telegram makes us wait.
             await asyncio.wait({placeholder}, timeout=PLACEHOLDER_WITHIN_S)
-            await self._scout.launch(run_id)
+            await self._runner.launch(run_id)
             await placeholder
             await self._show_progress_of(run_id)
         except StoreError as error:
@@ -152,6 +165,16 @@ class ScoutMessages:
             self._changed.pop(run_id, None)
             self._lines.pop(run_id, None)
         await self._answer_in_time(run_id)
+        self._asks.discard(run_id)
+
+    async def _note_kind(self, run_id: str) -> None:
+        with suppress(StoreError):  # then its placeholder is that of a scout
+            run = await self._runs.get(run_id)
+            if run is not None and run.kind == "ask":
+                self._asks.add(run_id)
+
+    def _working(self, run_id: str, lines: Sequence[str] = ()) -> View:
+        return views.working(lines, asked=run_id in self._asks)
 
     async def _answer_in_time(self, run_id: str) -> None:
         for pause_s in ANSWER_AGAIN_S:
@@ -162,7 +185,7 @@ class ScoutMessages:
 
     async def _show_progress_of(self, run_id: str) -> None:
         """Until the run ends: progress at most every EDIT_EVERY_S, the newest only."""
-        waiting = asyncio.ensure_future(self._scout.wait(run_id))
+        waiting = asyncio.ensure_future(self._runner.wait(run_id))
         try:
             await self._show_position(run_id)
             while not waiting.done():
@@ -182,10 +205,10 @@ class ScoutMessages:
 
     async def _show_position(self, run_id: str) -> None:
         """Its place in the queue, while it waits there."""
-        if not (position := self._scout.position(run_id)):
+        if not (position := self._runner.position(run_id)):
             return
         try:
-            words = wait_words(await self._scout.wait_s(position))
+            words = wait_words(await self._runner.wait_s(position))
         except StoreError as error:
             log.warning("how long run %s waits is not known: %s", run_id, error)
             return
@@ -193,7 +216,7 @@ class ScoutMessages:
         self._changed[run_id].set()
 
     async def _show_placeholder(self, run_id: str) -> None:
-        view = views.scouting(())
+        view = self._working(run_id)
         try:
             message = await self._runs.message(run_id)
             if message is None:
@@ -209,7 +232,7 @@ class ScoutMessages:
     async def _send_placeholder(self, run_id: str, chat_id: int) -> int:
         """Send a message for the run and journal its id. Whether a call that broke sent one nobody
         can tell, so only this one is ever sent again: a shortlist is an edit."""
-        sent = await send(self._bot, chat_id, views.scouting(()))
+        sent = await send(self._bot, chat_id, self._working(run_id))
         await self._runs.keep_message(run_id, sent)
         return sent
 
@@ -219,7 +242,7 @@ class ScoutMessages:
             message = await self._runs.message(run_id)
             if message is None or message.message_id is None or not lines:
                 return
-            view = views.scouting(lines[-_LINES_MAX:])
+            view = self._working(run_id, lines[-_LINES_MAX:])
             await show(self._bot, message.chat_id, message.message_id, view)
         except (TelegramError, StoreError) as error:
             log.warning("progress of run %s was not shown: %s", run_id, error)
@@ -231,7 +254,7 @@ class ScoutMessages:
             message = await self._runs.message(run_id)
             if message is None:
                 return True  # forgotten meanwhile
-            result = await self._scout.result(run_id)
+            result = await self._runner.result(run_id)
             if result.status in OPEN:
                 return True  # left unfinished: whoever takes it up answers it
             view = result_view(result)

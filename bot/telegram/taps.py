@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 from telegram import Message, Update
 from telegram.error import TelegramError
 
+from agents.domain.ask import AskRequest
 from agents.domain.kind import Kind
 from agents.domain.match import Match
 from agents.domain.run import ScoutResult
-from agents.draft import NoSuchMatch
+from agents.draft import NoSuchMatch, NotWritten
 from agents.store.people import Person
 from bot.telegram import views
 from bot.telegram.buttons import SCOUTING, Action, Field, OldButton, Tap, decode, field_of, kind_of
-from bot.telegram.handlers import SETUP, SETUP_FIELDS, Context, Desk
+from bot.telegram.handlers import NOT_WRITTEN, SETUP, SETUP_FIELDS, Context, Desk
 from bot.telegram.limits import Limits
 from bot.telegram.progress import show, tell
 from resilience.saga import RunStatus
@@ -123,6 +124,9 @@ class Taps:
             )
         except NoSuchMatch:
             raise OldButton("no such match") from None
+        except NotWritten:
+            await self._desk.say(tapped.chat_id, NOT_WRITTEN)
+            return
         view = views.draft(drafted.match, drafted.draft)
         await tell(self._desk.bot, tapped.chat_id, view)
 
@@ -138,13 +142,18 @@ class Taps:
 
     async def _refresh(self, tapped: "_Tapped") -> None:
         run = await self._desk.runs.get(tapped.tap.subject)
-        request = await self._desk.runs.request(tapped.tap.subject)
-        if run is None or run.user_id != tapped.person.id or request is None:
+        if run is None or run.user_id != tapped.person.id:
             raise OldButton("no such run")
-        await self._desk.start_scout(
+        request = await self._desk.runner.request(run)
+        if request is None:
+            raise OldButton("no such run")
+        asked = isinstance(request, AskRequest)
+        start = self._desk.start_ask if asked else self._desk.start_scout
+        words = request.text if isinstance(request, AskRequest) else request.query
+        await start(
             tapped.person,
             tapped.chat_id,
-            request.query,
+            words,
             update_id=tapped.update_id,
             message_id=tapped.message_id,
         )
@@ -162,7 +171,7 @@ class Taps:
         run = await self._desk.runs.get(tapped.tap.subject)
         if run is None or run.user_id != tapped.person.id or run.status != RunStatus.COMPLETED:
             raise OldButton("no such run")
-        result = await self._desk.scout.result(run.id)
+        result = await self._desk.runner.result(run.id)
         never = await self._desk.people.dismissed(tapped.person.id)
         return replace(
             result, matches=tuple(m for m in result.matches if m.opportunity.id not in never)

@@ -7,7 +7,8 @@ from html import escape
 
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 
-from agents.domain.draft import Draft
+from agents.domain.ask import AskResult
+from agents.domain.draft import Draft, DraftMethod
 from agents.domain.kind import Kind
 from agents.domain.match import Match, MatchMethod
 from agents.domain.opportunity import Listing
@@ -32,6 +33,9 @@ _LINK_MAX = 300
 _SAVED_SHOWN = 12
 _PARTIAL_SHOWN = 5
 _DRAFT_SHOWN = 3_600
+_REPLY_SHOWN = 900
+_REPLY_OVER_LIST = 300
+_DRAFTS_SHOWN = 2_200
 
 COMMANDS: tuple[tuple[str, str], ...] = (
     ("scout", "find opportunities for you"),
@@ -77,10 +81,40 @@ def _linked(words: str, url: str | None) -> str:
     return f'<a href="{escape(url)}">{words}</a>' if url else words
 
 
-def scouting(lines: Sequence[str]) -> View:
-    """A scout under way: what is done so far, and that it can be stopped."""
+def working(lines: Sequence[str], *, asked: bool = False) -> View:
+    """A run under way, a scout or what somebody `asked` in their own words: what is done so far,
+    and that it can be stopped."""
     done = "".join(f"\n• {cut(line, 120)}" for line in lines)
-    return View(text=f"<b>Scouting…</b>{done}\n\n/cancel stops it.")
+    return View(text=f"<b>{'On it…' if asked else 'Scouting…'}</b>{done}\n\n/cancel stops it.")
+
+
+def answer(result: AskResult) -> View:
+    """The answer to what somebody wrote: words, and what was scouted or drafted."""
+    if result.drafts:
+        text = f"{_said(result, _REPLY_SHOWN)}\n\n{_drafts(result.drafts)}\n\n{_notices(result)}"
+        return View(text=text.rstrip())
+    if result.matches:
+        return shortlist(result)
+    scouted = result.funnel.found > 0
+    lines = "\n".join(f"• {cut(line, 120)}" for line in funnel_lines(result.funnel))
+    parts = (_said(result, _REPLY_SHOWN), lines if scouted else "", _notices(result))
+    return View(text="\n\n".join(filter(None, parts)))
+
+
+def _said(result: AskResult, longest: int) -> str:
+    """The answer's words, line by line."""
+    lines = [cut(line, longest) for line in result.reply[:longest].splitlines()]
+    return "\n".join(lines).strip() or "Done."
+
+
+def _drafts(drafts: Sequence[Draft]) -> str:
+    """Drafts in full, as far as there is room for them in one message."""
+    room = _DRAFTS_SHOWN // len(drafts)
+    by = {DraftMethod.LLM: "by a language model", DraftMethod.TEMPLATE: "from a template"}
+    return "\n\n".join(
+        f"<b>Draft {n}</b>, {by[draft.method]}\n{escape(shorten(draft.text, room), quote=False)}"
+        for n, draft in enumerate(drafts, 1)
+    )
 
 
 def shortlist(
@@ -100,6 +134,8 @@ def shortlist(
     head = f"<b>{len(matches)} best {'match' if len(matches) == 1 else 'matches'}</b> {found}"
     if len(matches) > PAGE:
         head += f" · {shown[0].rank} to {shown[-1].rank}"
+    if isinstance(result, AskResult):
+        head = f"{_said(result, _REPLY_OVER_LIST)}\n\n{head}"
     return View(
         text="\n\n".join((head, *items, _notices(result))).rstrip(),
         keyboard=_shortlist_buttons(result, shown, page, chosen),
@@ -369,6 +405,9 @@ HELP = "\n".join(
         "",
         "<code>/scout backend</code> looks for that word besides what your profile says. "
         "<code>/draft 2</code> drafts an application for match 2.",
+        "",
+        "Or write it in your own words: <i>remote rust gigs over $50/h, not crypto</i>, <i>draft 2 "
+        "and 3</i>, <i>why is 4 on the list?</i>",
     )
 )
 
@@ -376,7 +415,8 @@ PRIVACY = "\n".join(
     (
         "<b>What is kept about you</b>",
         "• your profile, and what you saved or marked “Not for me”",
-        "• what your scouts asked for and found, and the drafts",
+        "• what your scouts asked for and found, and the drafts; what you wrote in your own words "
+        "and the answers",
         "• a count of what each run did, without your name or words",
         "• for a moment what you write, until it is answered; for a week words you asked for in a "
         "group; whether you blocked the bot",
@@ -385,7 +425,9 @@ PRIVACY = "\n".join(
         "It stays in this program's database and is shown to nobody else. It is used to find and "
         "rank opportunities for you and to draft your applications, for nothing else. Where Apify "
         "is a source, a search there is given your words, or up to three skills, and one place. "
-        "Where Supabase is the shared cache, it holds copies of your drafts for a week.",
+        "Where Supabase is the shared cache, it holds copies of your drafts and scores for a week. "
+        "Where a language model is configured (OpenAI or Groq), it is given your profile without "
+        "your name, what you write, and the postings, to rank, draft and answer.",
         "",
         "/export sends you all of it. /forget deletes all of it at once, on disk too.",
     )

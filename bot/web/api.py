@@ -6,10 +6,9 @@ from importlib.metadata import version
 
 from aiohttp import web
 
-from agents.configs import all_configs
 from agents.run_details import RunReader
 from agents.run_feed import RunFeed
-from agents.scout import Scout
+from agents.runner import Runner
 from agents.store.people import PeopleStore
 from bot.web.openapi import document
 from bot.web.run_events import EventStreams
@@ -23,7 +22,7 @@ class Api:
     all that it may name."""
 
     teams: Teams
-    scout: Scout
+    runner: Runner
     reader: RunReader
     feed: RunFeed
     people: PeopleStore
@@ -34,9 +33,9 @@ class Api:
 def add_api(application: web.Application, api: Api) -> None:
     """Add the routes; streams end when the server does."""
     teams = for_teams(api.teams)
-    runs = RunRoutes(api.scout, api.reader, api.people, api.sources, api.known_sources)
+    runs = RunRoutes(api.runner, api.reader, api.people, api.sources, api.known_sources)
     events = EventStreams(api.reader, api.feed)
-    described = document(version("webscout"), api.known_sources, list(all_configs()))
+    described = document(version("webscout"), api.known_sources)
 
     async def describe(_request: web.Request) -> web.StreamResponse:
         return web.json_response(described)

@@ -3,8 +3,9 @@ through. The OpenAPI description is made of these."""
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
+from agents.domain.ask import TEXT_MAX, AskRequest
 from agents.domain.kind import Kind
 from agents.domain.pay import MinPay, Period
 from agents.domain.profile import (
@@ -24,6 +25,7 @@ _BLANKS = r"\x00-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _SOME = rf"^[^\x00]*[^{_BLANKS}][^\x00]*$"
 
 Query = Annotated[str, StringConstraints(max_length=QUERY_MAX, pattern=_ANY)]
+Text = Annotated[str, StringConstraints(max_length=TEXT_MAX, pattern=_SOME)]
 About = Annotated[str, StringConstraints(max_length=ABOUT_MAX, pattern=_ANY)]
 Skill = Annotated[str, StringConstraints(max_length=SKILL_LENGTH_MAX, pattern=_SOME)]
 Location = Annotated[str, StringConstraints(max_length=LOCATION_LENGTH_MAX, pattern=_SOME)]
@@ -93,6 +95,32 @@ class ScoutIn(BaseModel):
             drafts=self.drafts,
             config=self.config,
         )
+
+
+class AskIn(BaseModel):
+    """Free words, to be understood and acted on. Without `sources` those of the settings are asked
+    where it scouts."""
+
+    model_config = _STRICT
+
+    kind: Literal["ask"]
+    text: Text
+    profile: ProfileIn = ProfileIn()
+    sources: Annotated[list[SourceSpec], Field(max_length=SOURCES_MAX)] = []
+    config: ConfigName = "ask@1"
+
+    def request(self, default_sources: tuple[str, ...]) -> AskRequest:
+        """As the product has it."""
+        return AskRequest(
+            text=self.text,
+            profile=self.profile.profile(),
+            sources=tuple(self.sources) or default_sources,
+            config=self.config,
+        )
+
+
+RunIn = ScoutIn | AskIn
+RUN_IN: TypeAdapter[RunIn] = TypeAdapter(Annotated[RunIn, Field(discriminator="kind")])
 
 
 class Links(BaseModel):

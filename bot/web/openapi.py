@@ -1,14 +1,15 @@
 """`GET /v1/openapi.json`: the run API, described by the models that it is served with."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
+from agents.configs import ask_configs, scout_configs
 from agents.domain.run import SOURCES_MAX
 from agents.run_details import RunDetails
-from bot.web.models import Accepted, Cancelling, Problem, ScoutIn
+from bot.web.models import Accepted, AskIn, Cancelling, Problem, ScoutIn
 from bot.web.runs import CURSOR, KEY_LENGTH_MAX, PAGE_DEFAULT, PAGE_MAX
 from resilience.saga import EventType, RunStatus
 
@@ -43,14 +44,15 @@ _RETRY_AFTER = {
 }
 
 
-def document(version: str, sources: Sequence[str], configs: Sequence[str]) -> dict[str, Any]:
-    """The OpenAPI 3.1 description; `sources` and `configs` are the names that a run may give."""
+def document(version: str, sources: Sequence[str]) -> dict[str, Any]:
+    """The OpenAPI 3.1 description; `sources` are the names that a run may give."""
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Webscout runs",
             "version": version,
-            "description": "Start scouts, follow what happens to them, and read what they found. "
+            "description": "Start scouts, or say in words what you want, follow what happens "
+            "to them, and read what they found. "
             "A run belongs to the team of the key that started it.",
         },
         "security": [{"key": []}],
@@ -63,13 +65,15 @@ def document(version: str, sources: Sequence[str], configs: Sequence[str]) -> di
         },
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-            "schemas": _schemas(sources, configs),
+            "schemas": _schemas(sources),
         },
     }
 
 
-def _schemas(sources: Sequence[str], configs: Sequence[str]) -> dict[str, Any]:
-    _, taken = models_json_schema([(ScoutIn, "validation")], ref_template=_SCHEMAS)
+def _schemas(sources: Sequence[str]) -> dict[str, Any]:
+    models: list[tuple[type[BaseModel], Literal["validation"]]]
+    models = [(ScoutIn, "validation"), (AskIn, "validation")]
+    _, taken = models_json_schema(models, ref_template=_SCHEMAS)
     _, given = models_json_schema(
         [(Accepted, "serialization"), (Cancelling, "serialization"), (Problem, "serialization")],
         ref_template=_SCHEMAS,
@@ -77,9 +81,11 @@ def _schemas(sources: Sequence[str], configs: Sequence[str]) -> dict[str, Any]:
     run = TypeAdapter(RunDetails).json_schema(mode="serialization", ref_template=_SCHEMAS)
     schemas: dict[str, Any] = {**given["$defs"], **run.pop("$defs"), **taken["$defs"]}
     schemas["RunDetails"] = run
-    asked = schemas["ScoutIn"]["properties"]
-    asked["sources"] |= {"items": {"enum": list(sources)}, "maxItems": SOURCES_MAX}
-    asked["config"] = {"enum": list(configs), "default": asked["config"]["default"]}
+    for model, configs in (("ScoutIn", scout_configs()), ("AskIn", ask_configs())):
+        asked = schemas[model]["properties"]
+        asked["sources"] |= {"items": {"enum": list(sources)}, "maxItems": SOURCES_MAX}
+        asked["config"] = {"enum": list(configs), "default": asked["config"]["default"]}
+    schemas["RunIn"] = {"oneOf": [_ref("ScoutIn"), _ref("AskIn")]}
     schemas["RunList"] = {
         "type": "object",
         "required": ["runs", "next_cursor"],
@@ -112,7 +118,7 @@ def _create() -> dict[str, Any]:
                 },
             }
         ],
-        "requestBody": {"required": True, "content": _json("ScoutIn")},
+        "requestBody": {"required": True, "content": _json("RunIn")},
         "responses": {
             "202": {"description": "The run is journaled, and goes on by itself", **accepted},
             "200": {

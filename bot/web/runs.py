@@ -10,11 +10,12 @@ from hashlib import sha256
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
-from agents.configs import all_configs
+from agents.configs import ask_configs, scout_configs
+from agents.domain.ask import AskRequest
 from agents.domain.errors import InvalidValue
 from agents.domain.run import ScoutRequest
 from agents.run_details import RunDetails, RunReader
-from agents.scout import Scout
+from agents.runner import Runner
 from agents.store.admission import (
     IdempotencyKey,
     KeyTaken,
@@ -25,7 +26,7 @@ from agents.store.admission import (
 from agents.store.errors import StoreUnavailable
 from agents.store.people import PeopleStore
 from agents.store.runs import Place
-from bot.web.models import Accepted, Cancelling, Links, QueuePlace, ScoutIn
+from bot.web.models import RUN_IN, Accepted, AskIn, Cancelling, Links, QueuePlace, RunIn
 from bot.web.server import BODY_BYTES_MAX, Handler, problem
 from bot.web.teams import Teams
 from resilience.saga import RunStatus
@@ -87,13 +88,13 @@ class RunRoutes:
 
     def __init__(
         self,
-        scout: Scout,
+        runner: Runner,
         reader: RunReader,
         people: PeopleStore,
         sources: tuple[str, ...],
         known_sources: Sequence[str],
     ) -> None:
-        self._scout = scout
+        self._runner = runner
         self._reader = reader
         self._people = people
         self._sources = sources
@@ -108,22 +109,23 @@ class RunRoutes:
         parsed = self._parsed(body)
         if isinstance(parsed, web.StreamResponse):
             return parsed
-        asked, scout_request = parsed
+        asked, wanted = parsed
         try:
             key = _key(request, team, asked)
         except InvalidValue as invalid:
             return _invalid([_place(invalid, "Idempotency-Key")], status=400)
-        return await self._start(team, scout_request, key)
+        return await self._start(team, wanted, key)
 
-    def _parsed(self, body: bytes) -> tuple[ScoutIn, ScoutRequest] | web.StreamResponse:
+    def _parsed(self, body: bytes) -> tuple[RunIn, ScoutRequest | AskRequest] | web.StreamResponse:
         """What the body asks for, or why it can't be."""
         try:
-            asked = ScoutIn.model_validate_json(body)
+            asked = RUN_IN.validate_json(body)
         except ValidationError as error:
             return _refused_body(error)
-        if asked.config not in all_configs():
-            words = f"unknown configuration {asked.config[:40]!r}; there are "
-            words += ", ".join(all_configs())
+        configs = ask_configs() if isinstance(asked, AskIn) else scout_configs()
+        if asked.config not in configs:
+            words = f"unknown configuration {asked.config[:40]!r} for {asked.kind}; there are "
+            words += ", ".join(configs)
             return problem(400, "config-not-found", words)
         if wrong := list(self._wrong_sources(asked.sources)):
             return _invalid(wrong)
@@ -139,7 +141,7 @@ class RunRoutes:
                 words = "files are read for the command line only"
             else:
                 try:
-                    self._scout.check(ScoutRequest(sources=(spec,)))
+                    self._runner.check(ScoutRequest(sources=(spec,)))
                 except InvalidValue as invalid:
                     words = invalid.problem
                 else:
@@ -147,20 +149,20 @@ class RunRoutes:
             yield {"place": f"sources.{number}", "problem": f"{words}; allowed: {allowed}"}
 
     async def _start(
-        self, team: str, request: ScoutRequest, key: IdempotencyKey | None
+        self, team: str, request: ScoutRequest | AskRequest, key: IdempotencyKey | None
     ) -> web.StreamResponse:
         user_id = await self._user_of(team)
         try:
-            run_id = await self._scout.create(user_id, request, team=team, team_key=key)
+            run_id = await self._runner.create(user_id, request, team=team, team_key=key)
         except KeyTaken as taken:
             return await self._replayed(team, taken)
         except NotAdmitted as refused:
             return _not_admitted(refused)
-        self._scout.launch_new(run_id, user_id, request)
+        self._runner.launch_new(run_id, user_id, request)
         queue = None
-        if position := self._scout.position(run_id):
+        if position := self._runner.position(run_id):
             with suppress(StoreUnavailable):  # it is journaled: how long it waits is a courtesy
-                queue = QueuePlace(position=position, wait_s=await self._scout.wait_s(position))
+                queue = QueuePlace(position=position, wait_s=await self._runner.wait_s(position))
         return _accepted(
             202,
             Accepted(run_id=run_id, status=RunStatus.QUEUED, links=Links.of(run_id), queue=queue),
@@ -211,7 +213,7 @@ class RunRoutes:
         row = await self._reader.row(team, run_id)
         if row is None:
             return not_found()
-        if row.status is not RunStatus.CANCELLED and not await self._scout.cancel(run_id):
+        if row.status is not RunStatus.CANCELLED and not await self._runner.cancel(run_id):
             row = await self._reader.row(team, run_id)
             if row is None or row.status is not RunStatus.CANCELLED:
                 ended = "ended" if row is None else row.status
@@ -226,7 +228,7 @@ def _accepted(status: int, accepted: Accepted) -> web.Response:
     return web.Response(text=body, status=status, headers=headers, content_type="application/json")
 
 
-def _key(request: web.Request, team: str, asked: ScoutIn) -> IdempotencyKey | None:
+def _key(request: web.Request, team: str, asked: RunIn) -> IdempotencyKey | None:
     several = request.headers.getall("Idempotency-Key", [])
     if not several:
         return None
@@ -248,11 +250,16 @@ def _refused_body(error: ValidationError) -> web.StreamResponse:
     if errors[0]["type"] == "json_invalid":
         return problem(400, "invalid-json", f"the body is no JSON: {errors[0]['msg']}")
     return _invalid(
-        [
-            {"place": ".".join(map(str, e["loc"]))[:200] or "body", "problem": str(e["msg"])}
-            for e in errors[:50]
-        ]
+        [{"place": _body_place(e["type"], e["loc"]), "problem": str(e["msg"])} for e in errors[:50]]
     )
+
+
+def _body_place(kind: str, loc: tuple[int | str, ...]) -> str:
+    """Where in the body it is wrong; the first part of `loc` is the kind of run, unless that is
+    what is wrong."""
+    if kind in {"union_tag_invalid", "union_tag_not_found"}:
+        return "kind"
+    return ".".join(map(str, loc[1:]))[:200] or "body"
 
 
 def _place(invalid: InvalidValue, place: str) -> dict[str, str]:

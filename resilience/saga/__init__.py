@@ -17,6 +17,7 @@ from resilience.saga.journal import (
 from resilience.saga.orchestrator import Orchestrator
 from resilience.saga.saga import (
     KILL_SWITCHES,
+    OUTPUT_INVALID,
     Kept,
     KillSwitch,
     Limits,
@@ -41,6 +42,7 @@ __all__ = [
     "CLOSING",
     "KILL_SWITCHES",
     "OPEN",
+    "OUTPUT_INVALID",
     "Event",
     "EventType",
     "History",

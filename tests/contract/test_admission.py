@@ -256,7 +256,7 @@ async def test_refusals_do_not_break_what_is_admitted_beside_them(stores: Stores
     assert [answer is None for answer in answers] == [False, True, False, False, True]
     assert await run_ids(stores) == ["run-1", "run-2", "yes-1", "yes-2"]
     for run_id in ("yes-1", "yes-2"):
-        assert await stores.runs.request(run_id) is not None
+        assert await stores.runs.text(run_id, "request") is not None
         assert len(await stores.ledger.events(run_id)) == 1
     async with stores.database.read() as connection:
         count = sa.select(sa.func.count()).select_from(runs)

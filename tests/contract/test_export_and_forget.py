@@ -79,7 +79,7 @@ async def test_forgetting_leaves_the_ledger(stores: Stores) -> None:
     assert await stores.runs.get("run-of-ada") == row
     assert await stores.ledger.events("run-of-ada") == events
     assert await stores.postings.get("p-1-of-ada") is not None
-    assert await stores.runs.request("run-of-ada") is None
+    assert await stores.runs.text("run-of-ada", "request") is None
 
 
 async def test_forgetting_leaves_everybody_else(stores: Stores) -> None:

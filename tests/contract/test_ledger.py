@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from agents.store.codec import REQUEST as REQUEST_BODY
 from agents.store.schema import runs, team_tokens
 from resilience.saga import EventType, IllegalTransition, JsonValue, LeaseLost, Part, RunStatus
 from tests.contract.conftest import Stores
@@ -24,7 +25,7 @@ async def test_a_new_run_is_queued(stores: Stores) -> None:
     assert [(e.seq, e.type, e.at) for e in await stores.ledger.events(run_id)] == [
         (1, EventType.RUN_QUEUED, NOON)
     ]
-    assert await stores.runs.request(run_id) == REQUEST
+    assert await stores.runs.text(run_id, "request") == REQUEST_BODY.dump_json(REQUEST).decode()
 
 
 async def test_an_append_is_stored_with_the_status_it_leads_to(stores: Stores) -> None:
@@ -86,7 +87,7 @@ async def test_nothing_happens_to_a_run_that_is_not_there(stores: Stores) -> Non
 
     assert await stores.runs.get("nothing") is None
     assert await stores.ledger.events("nothing") == []
-    assert await stores.runs.request("nothing") is None
+    assert await stores.runs.text("nothing", "request") is None
     assert await stores.runs.message("nothing") is None
 
 

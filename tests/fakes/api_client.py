@@ -15,8 +15,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from agents.action.agent import ActionAgent
-from agents.domain.draft import Draft
+from agents.action.agent import ActionAgent, Drafted
 from agents.domain.run import ScoutRequest
 from agents.store.admission import Quotas
 from agents.store.codec import REQUEST
@@ -257,13 +256,13 @@ class StagedAction(ActionAgent):
         if not held:
             self.gate.set()
 
-    async def act(self, *_args: object, **_kwargs: object) -> tuple[Draft, ...]:
+    async def act(self, *_args: object, **_kwargs: object) -> Drafted:
         """Wait for the gate; then fail, or draft nothing."""
         self.asked.set()
         await self.gate.wait()
         if self.fails:
             raise RuntimeError("the printer is on fire")
-        return ()
+        return Drafted(drafts=())
 
     async def discard(self, run_id: str) -> str | None:
         """Wait for the gate; then fail, or say that nothing was there."""

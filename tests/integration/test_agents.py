@@ -13,6 +13,7 @@ from agents.domain.run import ScoutRequest
 from bot.bootstrap import Core, build_core
 from resilience.saga import Event, EventType
 from tests.conftest import local_settings
+from tests.fakes.llm import writing
 
 ROWS = [
     {"id": "a", "kind": "job", "title": "Python Developer", "company": "A", "url": "https://a.example",
@@ -52,8 +53,8 @@ async def test_discovery_into_matching_into_action(tmp_path: Path, source: str) 
         assert [m.opportunity.source_id for m in matching.matches] == ["a", "b"]
         assert matching.inactive == 1
         best = [match.opportunity for match in matching.matches[:1]]
-        (draft,) = await core.action.act(run_id, best, PROFILE, owner="ada")
-        assert "I count things." in draft.text
+        drafted = await core.action.act(run_id, best, PROFILE, writing())
+        assert "I count things." in drafted.drafts[0].text
         assert [m.rank for m in await core.outcomes.matches(run_id)] == [1, 2]
         assert await core.matching.unscore(run_id) == "2 scores removed"
         assert await core.outcomes.matches(run_id) == []

@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from agents.configs import all_configs
+from agents.configs import ask_configs, scout_configs
 from resilience.saga import EventType, RunStatus
 from tests.conftest import CI
 from tests.fakes.api_client import BLUE, ApiClient, api_bot
@@ -124,7 +124,10 @@ async def test_the_description_is_of_what_there_is(tmp_path: Path) -> None:
         ("get", "/v1/openapi.json"),
     }
     scout = document["components"]["schemas"]["ScoutIn"]
-    assert set(scout["properties"]["config"]["enum"]) == set(all_configs())
+    assert set(scout["properties"]["config"]["enum"]) == set(scout_configs())
+    ask = document["components"]["schemas"]["AskIn"]
+    assert set(ask["properties"]["config"]["enum"]) == set(ask_configs())
+    assert set(ask["required"]) == {"kind", "text"}
     assert "sample" in scout["properties"]["sources"]["items"]["enum"]
     assert scout["additionalProperties"] is False
     assert scout["required"] == ["kind"]

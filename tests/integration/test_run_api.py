@@ -215,8 +215,11 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"sources": ["FILE:/etc/passwd", " file:x"]}, ["sources.0", "sources.1"]),
     ({"sources": ["apify"]}, ["sources.0"]),
     ({"config": 1}, ["config"]),
-    ({"kind": "ask"}, ["kind"]),
-    ({"kind": "ask", "text": "hello"}, ["kind", "text"]),
+    ({"kind": "asks"}, ["kind"]),
+    ({"kind": "ask"}, ["text"]),
+    ({"kind": "ask", "text": " ", "limit": 3}, ["text", "limit"]),
+    ({"kind": "ask", "text": "x" * 2_001, "query": "y"}, ["text", "query"]),
+    ({"kind": "ask", "text": 7, "profile": {"skills": [7]}}, ["text", "profile.skills.0"]),
     ({"kind": None}, ["kind"]),
 ]  # fmt: skip
 

@@ -52,7 +52,7 @@ async def person(api: BotApi, tmp_path: Path, way: dict[str, Any]) -> AsyncItera
         ("/draft 1", "no shortlist to draft from"),
         ("/nosuchcommand", "I don't know /nosuchcommand"),
         ("/help@webscout_test_bot", "/scout — find opportunities"),
-        ("hello there", "I act on commands"),
+        ("hello there", "On it…"),
     ],
 )
 async def test_commands_before_anything_was_scouted(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.action.agent import ActionAgent, NoWriter
+from agents.action.agent import NoWriter
 from agents.action.template import write_draft
 from agents.domain.draft import DRAFT_MAX, Draft, DraftMethod
 from agents.domain.kind import Kind
@@ -20,8 +20,8 @@ from agents.domain.profile import (
     SKILL_LENGTH_MAX,
     Profile,
 )
-from tests.fakes.caches import memory_drafts
-from tests.fakes.clock import NOON, FixedClock
+from tests.fakes.clock import NOON
+from tests.fakes.llm import action_agent, writing
 from tests.fakes.opportunities import opportunity
 
 GAP = re.compile(r"\[fill in: [^\]]+\]")
@@ -243,19 +243,19 @@ def test_nothing_is_said_that_nobody_told_us(
 async def test_a_draft_for_each_posting_is_kept_and_returned() -> None:
     """One draft a posting, in their order, kept under the run."""
     store = MemoryDrafts()
-    drafts = await ActionAgent(store, memory_drafts(FixedClock())).act(
-        "run-1", [opportunity(id="a"), opportunity(id="b")], PERSON, owner="ada"
+    drafted = await action_agent(store).act(
+        "run-1", [opportunity(id="a"), opportunity(id="b")], PERSON, writing()
     )
-    assert [draft.opportunity_id for draft in drafts] == ["a", "b"]
-    assert store.kept == {"run-1": drafts}
+    assert [draft.opportunity_id for draft in drafted.drafts] == ["a", "b"]
+    assert store.kept == {"run-1": drafted.drafts}
 
 
 async def test_where_only_a_language_model_may_write_nobody_does() -> None:
     """A configuration without a fallback fails, and keeps nothing."""
     store = MemoryDrafts()
     with pytest.raises(NoWriter, match="no language model"):
-        await ActionAgent(store, memory_drafts(FixedClock())).act(
-            "run-1", [opportunity()], PERSON, owner="ada", template_allowed=False
+        await action_agent(store).act(
+            "run-1", [opportunity()], PERSON, writing(template_allowed=False)
         )
     assert store.kept == {}
 
@@ -263,8 +263,10 @@ async def test_where_only_a_language_model_may_write_nobody_does() -> None:
 async def test_nothing_to_draft_needs_no_writer() -> None:
     """Without postings there is nothing to fail at."""
     nothing: list[Opportunity] = []
-    agent = ActionAgent(MemoryDrafts(), memory_drafts(FixedClock()))
-    assert await agent.act("run-1", nothing, PERSON, owner="ada", template_allowed=False) == ()
+    drafted = await action_agent(MemoryDrafts()).act(
+        "run-1", nothing, PERSON, writing(template_allowed=False)
+    )
+    assert drafted.drafts == ()
 
 
 @pytest.mark.parametrize(
@@ -273,8 +275,8 @@ async def test_nothing_to_draft_needs_no_writer() -> None:
 async def test_the_undo_discards_the_drafts(count: int, undone: str | None) -> None:
     """The undo says in words how many drafts it discarded, or nothing when none was there."""
     store = MemoryDrafts()
-    agent = ActionAgent(store, memory_drafts(FixedClock()))
-    await agent.act("run-1", [opportunity(id=f"{n}") for n in range(count)], PERSON, owner="ada")
+    agent = action_agent(store)
+    await agent.act("run-1", [opportunity(id=f"{n}") for n in range(count)], PERSON, writing())
     assert await agent.discard("run-1") == undone
     assert await agent.discard("run-1") is None
     assert store.kept == {}

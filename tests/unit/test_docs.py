@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.configs import all_configs
+from agents.configs import ask_configs, scout_configs
 from bot.settings import Settings
 from bot.telegram.views import COMMANDS
 
@@ -62,7 +62,8 @@ def test_every_failure_mode_names_its_test_and_every_test_its_row() -> None:
 
 def test_configurations_ship() -> None:
     """The configurations that the README names can be loaded."""
-    assert set(all_configs()) == {"scout@1", "scout-strict@1"}
+    assert set(scout_configs()) == {"scout@1", "scout-strict@1"}
+    assert set(ask_configs()) == {"ask@1"}
 
 
 def test_constraints_are_names_and_versions_only() -> None:

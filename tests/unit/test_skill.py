@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.domain.skill import canonical_skill, skills_in, split_skills
+from agents.domain.skill import (
+    ambiguous_name,
+    canonical_skill,
+    known_skill,
+    nearest_skill,
+    skills_in,
+    split_skills,
+)
 
 SKILL_TEXTS = st.lists(
     st.one_of(
@@ -112,3 +119,29 @@ def test_found_skills_are_canonical_and_unique(text: str) -> None:
     found = skills_in(text)
     assert len(set(found)) == len(found)
     assert tuple(map(canonical_skill, found)) == found
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("pyhton", "python"),
+        ("kubernets", "kubernetes"),
+        ("javascritp", "javascript"),
+        ("postgress", "postgresql"),
+        ("jaav", None),  # too short to tell
+        ("underwater basket weaving", None),
+        ("çççççç", None),
+    ],
+)
+def test_a_mistyped_name_is_recognised(typed: str, meant: str | None) -> None:
+    """One letter wrong in a longer word; short words and words of something else are left."""
+    assert nearest_skill(typed) == meant
+
+
+def test_names_are_known_and_some_are_everyday_words() -> None:
+    """By any of a skill's names; short ones count as everyday words."""
+    assert known_skill("k8s")
+    assert not known_skill("knitting")
+    assert ambiguous_name("spring")
+    assert ambiguous_name("c#")
+    assert not ambiguous_name("python")

@@ -1,0 +1,126 @@
+"""What experience is claimed in, whatever it is called: `experience with X`, `I built X`."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from agents.action.claims.claim import ClaimKind
+from agents.action.claims.words import Word, lexicon, stem
+
+_WORDS_MAX = 14
+_ARTICLE = r"(?:(?:an?|the|my|our|some|many|several|various|both) )?"
+_WITH = r"(?:with|in|of|on|at|around|across|building|writing|using|doing|running|for|as an?|as)"
+
+_CONTEXTS = (
+    (ClaimKind.EMPLOYER, False, re.compile(
+        r"\b(?:work(?:ed|ing)?|intern(?:ed|ing|ship)?|employed|stints?|career|job|role|position"
+        r"|engineer|developer|analyst|time|years?|months?|freelanced|consult(?:ed|ing)|contract(?:ed|ing)?"
+        r"|spell|tenure|hired|colleagues?|manager|boss|trained)"
+        r"(?: (?:on|as|in) (?:\w+ ){1,3}| )(?:at|for|with|by) ")),
+    (ClaimKind.EMPLOYER, False, re.compile(
+        r"\b(?:(?:i|we) (?:have )?joined|i left|formerly (?:at|of|with)|previously (?:at|with)"
+        r"|employer was"
+        r"|served (?:in|on|as|with)|sit on|sat on"
+        r"|volunteer\w* (?:at|for|with|in))[ ,]+")),
+    (ClaimKind.TITLE, False, re.compile(
+        r"\b(?:i am|i'm|i was|i've been|i have been|as|being|became|worked as|role as|work as"
+        r"|trained as) (?:an?|the) ")),
+    (ClaimKind.EXPERIENCE, False, re.compile(
+        r"\b(?:experienced?|expertise|background|skills?|skilled|knowledge|proficien\w+|familiar\w*"
+        r"|versed|speciali[sz]\w+|trained|comfortable|hands-on|competent|practice|grounding"
+        r"|foundations?|career|know-how|understanding|command|grasp|mastery|knack|flair|strengths?"
+        rf"|expert|degree|interned|worked|studied|at home|training|course|talent"
+        rf"|diploma) {_WITH} ")),
+    (ClaimKind.EXPERIENCE, False, re.compile(
+        r"\b(?:i|we)(?: have|'ve)?(?: also| often| mostly| regularly| previously)? (?:know|use|used"
+        r"|speak|practi[sc]ed?|do|learned|learnt|picked up|mastered|taught|teach|studied|majored in"
+        r"|specialise in|specialize in) ")),
+    (ClaimKind.EXPERIENCE, True, re.compile(
+        r"\b(?:built|developed|designed|created|shipped|written|wrote|implemented|launched|deployed"
+        r"|automated|migrated|maintained?|optimi[sz]ed|delivered|organi[sz]ed?|improved|reduced"
+        r"|increased|grew|scaled|handled|owned|ran|sold|raised|tested|analy[sz]ed|produced"
+        r"|architected|engineered|set up|introduced|rebuilt|redesigned|coordinated|negotiated"
+        r"|edited|translated|researched|programmed|coded|debugged|audited|administered) ")),
+)  # fmt: skip
+_ITEM = re.compile(r",|/|&")
+_LINKS = frozenset(("and", "or", "plus"))
+# "I learned how ...", "I know that ...": no thing follows.
+_NO_OBJECT = frozenset(
+    ("how", "what", "why", "that", "whether", "to", "when", "where", "if", "not")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that experience is claimed in: its first and last word, its telling stems."""
+
+    kind: ClaimKind
+    first: int
+    last: int
+    stems: frozenset[str]
+    loose: bool
+
+
+def items_in(
+    text: str, start: int, end: int, words: Sequence[Word], skill_words: frozenset[int]
+) -> Iterator[Item]:
+    """The things that a clause claims experience in. The words of known skills are left to the
+    rule for skills, except where one known word is enough."""
+    lowered = text[start:end].replace("’", "'").lower()
+    if len(lowered) != end - start:  # a letter that grows when lowered would shift every place
+        lowered = text[start:end]
+    for kind, loose, context in _CONTEXTS:
+        for match in context.finditer(lowered):
+            passed = frozenset() if loose else skill_words
+            yield from _items(text, words, start + match.end(), kind, passed, loose=loose)
+
+
+def _items(
+    text: str,
+    words: Sequence[Word],
+    behind: int,
+    kind: ClaimKind,
+    passed: frozenset[int],
+    *,
+    loose: bool,
+) -> Iterator[Item]:
+    first = next((i for i, word in enumerate(words) if word.start >= behind), None)
+    if first is None or words[first].plain in _NO_OBJECT:
+        return
+    stops = lexicon("object_ends")
+    item: list[int] = []
+    for at in range(first, min(len(words), first + _WORDS_MAX)):
+        between = text[words[at - 1].end : words[at].start] if at > first else ""
+        link = words[at].plain in _LINKS
+        if _ends_object(between) or (words[at].plain in stops and (item or at > first)):
+            break
+        if link or _ITEM.search(between):
+            yield from _item(words, item, kind, loose=loose)
+            item = []
+        if not link and at not in passed:
+            item.append(at)
+    yield from _item(words, item, kind, loose=loose)
+
+
+def _is_adverb(word: str) -> bool:
+    return word.endswith("ly") and len(word) > 6 and word not in lexicon("no_adverbs")
+
+
+def _ends_object(between: str) -> bool:
+    return any(mark in between for mark in ".;:!?()–—[]▮\n")
+
+
+def _item(
+    words: Sequence[Word], item: Sequence[int], kind: ClaimKind, *, loose: bool
+) -> Iterator[Item]:
+    common = lexicon("neutral") | lexicon("stop_words") | lexicon("number_like")
+    if kind is ClaimKind.TITLE:
+        common |= lexicon("role_words")
+    telling = [
+        words[at].plain
+        for at in item
+        if words[at].plain not in common and not _is_adverb(words[at].plain)
+        and not words[at].text[0].isdigit()
+    ]  # fmt: skip
+    if telling:
+        yield Item(kind, item[0], item[-1], frozenset(stem(word) for word in telling), loose)

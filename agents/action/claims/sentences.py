@@ -1,0 +1,158 @@
+"""Sentences and clauses of a draft, and whom each clause speaks of."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agents.action.claims.claim import Span, Stance
+from agents.action.claims.stances import (
+    BACK,
+    DENIED_NOT,
+    FIRST,
+    HAS,
+    OWN,
+    TAKES_UP,
+    stance_of,
+)
+from agents.action.claims.words import Word, lexicon, words_in
+
+GAP = re.compile(r"\[fill in:[^\[\]\n]{0,300}\]", re.IGNORECASE)
+_MASK = "▮"
+# "SwiftUI: [fill in: ...]" leaves it to the applicant.
+_LABELS_GAP = re.compile(rf"\s*[:–—-]\s*{_MASK}")
+_BULLET = re.compile(r"[ \t]*(?:[-*•–—·>]+|\d{1,2}[.)])[ \t]+")
+_END = re.compile(rf"[.!?…]+[\"”’')\]]*\s+(?=\S)|{_MASK}[.]?\s+(?=[A-Z])")
+_ABBREVIATED = re.compile(
+    r"(?:\b(?:mr|mrs|ms|dr|prof|st|inc|ltd|corp|e\.g|i\.e|vs|approx|b\.?sc|m\.?sc|ph\.?d|b\.a|m\.a"
+    r"|b\.s|m\.s|u\.s|u\.k|jr|sr|no))\.$",
+    re.IGNORECASE,
+)
+# A clause begins at these marks, at a turn ("but"), or where a new subject comes.
+_SUBJECT = (
+    r"(?:i|we|you|your|my|our|the\s+(?:role|position|job|posting|team|work|project|company|stipend"
+    r"|ad|listing|description|bounty|grant|third|first))\b"
+)
+_CLAUSE = re.compile(
+    r"\s*[;:!?()]+\s+|\s+[–—-]+\s+|\s*—\s*|\n"
+    r"|,?\s+(?=(?:but|although|though|however|whereas)\b)"
+    rf"|,\s*(?=(?:(?:and|or|so|both|all|each|some|most|many)\s+)*(?:of\s+)?"
+    rf"(?:which|who|where|that|as|something|skills|tools|things|one)?\s*{_SUBJECT})"
+    rf"|\s+(?=(?:and|or|so|which|who|where|that|as|while|because|since|if|when|what|why|how"
+    rf"|something|one|than)\s+{_SUBJECT})"
+    r"|\s+(?=the\s+(?:posting|description|ad|listing)\s)"
+    r"|,?\s+and\s+(?=(?:am|have|has|had|was|would|will|can|could|hope|want|wish|look|like)\b)"
+    r"|,?\s+(?=(?:besides|apart from|aside from|unlike|except|in addition to)\b)"
+    r"|,\s+(?=(?:which|both|two of|all of|as\s+do|and\s+so|and\s+both|and\s+these|and\s+all)\b)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A clause, its words and whom it speaks of. `first` is whether the applicant is named."""
+
+    span: Span
+    words: tuple[Word, ...]
+    stance: Stance
+    first: bool
+
+    def tells_before(self, end: int) -> bool:
+        """Whether words up to the place `end` say what the applicant has or did: `my`, `worked`."""
+        words = [word for word in self.words if word.start < end]
+        said = " ".join(word.text.lower() for word in words)
+        return HAS.search(said) is not None or any(w.plain.endswith("ed") for w in words)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence or a bullet without its mark, and its clauses."""
+
+    span: Span
+    clauses: tuple[Clause, ...]
+    paragraph: int
+
+
+def masked(text: str) -> str:
+    """`text` with each gap made of one sign that is in no word, of the same length."""
+    return GAP.sub(lambda m: _MASK * len(m[0]), text)
+
+
+def sentences_in(text: str, organisation: str | None) -> list[Sentence]:
+    """The sentences of a masked text, in order."""
+    named = frozenset(w.plain for w in words_in(organisation or "")) - lexicon("neutral")
+    found = []
+    start = paragraph = 0
+    for line in text.split("\n"):
+        paragraph += not line.strip()
+        for span in _sentence_spans(text, start, start + len(line)):
+            clauses = _clauses(text, span, named)
+            if any(clause.words for clause in clauses):
+                found.append(Sentence(span, clauses, paragraph))
+        start += len(line) + 1
+    return found
+
+
+def _sentence_spans(text: str, start: int, end: int) -> list[Span]:
+    bullet = _BULLET.match(text, start, end)
+    start = bullet.end() if bullet else start
+    spans = []
+    for mark in _END.finditer(text, start, end):
+        before = text[max(start, mark.start() - 6) : mark.start() + 1]
+        if _ABBREVIATED.search(before):
+            continue
+        spans.append(_trimmed(text, start, mark.end()))
+        start = mark.end()
+    spans.append(_trimmed(text, start, end))
+    return [span for span in spans if span.start < span.end]
+
+
+def _trimmed(text: str, start: int, end: int) -> Span:
+    part = text[start:end]
+    start += len(part) - len(part.lstrip())
+    return Span(start, max(start, start + len(part.strip())))
+
+
+def _clauses(text: str, sentence: Span, organisation: frozenset[str]) -> tuple[Clause, ...]:
+    cuts = [m.span() for m in _CLAUSE.finditer(text, sentence.start, sentence.end)]
+    starts = [sentence.start, *(cut[1] for cut in cuts)]
+    ends = [*(cut[0] for cut in cuts), sentence.end]
+    spans = [Span(s, e) for s, e in zip(starts, ends, strict=True) if s < e]
+    read = [(span, tuple(words_in(text, span.start, span.end))) for span in spans]
+    return _with_stances(text, read, organisation)
+
+
+def _with_stances(
+    text: str, read: Sequence[tuple[Span, tuple[Word, ...]]], organisation: frozenset[str]
+) -> tuple[Clause, ...]:
+    clauses: list[Clause] = []
+    for span, words in read:
+        said = " ".join(word.text.lower().replace("’", "'") for word in words)
+        stance = stance_of(said, words, organisation, text[span.end : span.end + 1])
+        first = FIRST.search(said) is not None
+        if _LABELS_GAP.match(text, span.end) and not first and len(words) <= 6:
+            stance = Stance.DENIED
+        if stance is None:
+            before = clauses[-1] if clauses else None
+            carried = before is not None and not OWN.search(said)
+            stance = before.stance if before is not None and carried else Stance.CLAIMED
+        clauses.append(Clause(span, words, stance, first))
+        _look_back(clauses, said)
+    return tuple(clauses)
+
+
+def _look_back(clauses: list[Clause], said: str) -> None:
+    """What the last clause says of those before it: `..., which I use` claims what they name, and
+    `Kafka: not yet` denies it."""
+    last = clauses[-1]
+    for at, clause in enumerate(clauses[:-1]):
+        back = BACK.search(said) or TAKES_UP.search(said)
+        claimed = last.stance is Stance.CLAIMED and last.first and back
+        if clause.stance is Stance.OPEN and claimed:
+            clauses[at] = Clause(clause.span, clause.words, Stance.CLAIMED, clause.first)
+        elif last.stance is Stance.DENIED and at == len(clauses) - 2 and _deniable(clause):
+            clauses[at] = Clause(clause.span, clause.words, Stance.DENIED, clause.first)
+
+
+def _deniable(clause: Clause) -> bool:
+    said = " ".join(word.text.lower() for word in clause.words)
+    return not clause.first and not DENIED_NOT.search(said)

@@ -1,0 +1,125 @@
+"""Whom a clause speaks of, by its words.
+
+The patterns are matched against a clause's words in lower case with one space between them.
+"""
+
+import re
+from collections.abc import Sequence
+
+from agents.action.claims.claim import Stance
+from agents.action.claims.words import Word
+
+FIRST = re.compile(r"\b(?:i|i'\w+|me|my|mine|myself|we|we'\w+|us|our|ours)\b")
+# What takes up the clause before: "both of which I use", "is one I more than meet", "I have it".
+BACK = re.compile(
+    r"\b(?:which|something|one|that|skills|tools|things) (?:i|we)\b|\b(?:of|with|in) which\b"
+    r"|\b(?:so|as) (?:do|have|am|did) (?:i|we)\b|\band i (?:do|have|am|can)$"
+    r"|^(?:and )?i (?:do|have|am)$"
+    r"|^(?:\w+ )?(?:both|all|each|these|those) (?:of )?(?:\w+ )?(?:i|are|is|my)\b"
+)
+TAKES_UP = re.compile(
+    r"\b(?:have|had|use|used|using|know|with|in|did|done|do|meet|match|tick|fit|bring|offer|cover|of"
+    r"|exceed|satisfy|check|ran|built|describes?) (?:\w+ ){0,2}?(?:it|them|these|those|both|all"
+    r"|everything|each|every one|boxes)\b"
+    r"|\b(?:these|those|they|both|all) are (?:\w+ )?(?:tools|skills|things|what)\b"
+    r"|\b(?:that|this)(?: is|'s| describes| matches)? (?:me|what i|exactly what|precisely what)\b"
+)
+"""What takes up what was said before: `I have plenty of it`, `these are the tools I use`."""
+# Skills that are missing, or wanted. "Not only", "no stranger to" and their like deny nothing.
+_DENIED = re.compile(
+    r"\bnot (?:something|a topic|a skill|a tool|one) i\b"
+    r"|\b(?:have|has|had|'ve|am|'m|is|are|do|did|was) (?:not|never)\b(?! (?:only|just|new|merely"
+    r"|shy|afraid|without|less|miss|stop|unfamiliar|fail|a stranger|need|require))"
+    r"|\b(?:haven't|hasn't|don't|didn't|isn't|aren't|wasn't|can't|cannot)\b(?! (?:only|just|new"
+    r"|go|wait|imagine|stop|help|hide|mind|hesitate|fail|remember|count|need|require))"
+    r"|\b(?:i|we) (?:never) (?:used|worked|had|tried|learned|learnt|touched|did)\b"
+    r"|\bnot yet\b|\byet to\b|\bno (?:prior |previous |direct |hands on |real |formal )?"
+    r"experience\b|\black\b"
+    r"|(?<!not )(?<!n't )(?<!hardly )(?<!nothing )\bnew to me\b|\b(?:am|'m) new to\b"
+    r"|\b(?:to|and|of|for|start|starting|currently|am|i'm) learn(?:ing)?\b|\bchance to learn\b"
+    r"|\bunfamiliar\b|\bless familiar\b"
+)
+DENIED_NOT = re.compile(
+    r"\bnot (?:only|just|new|merely)\b|^(?:nothing|none|nobody|few)\b|\bhardly\b"
+    r"|\bthere (?:is|are) (?:no|not)\b|\bstranger\b|\bno (?:secret|trouble)"
+)
+_OPEN = re.compile(
+    r"\b(?:apply|applying|application|applicants|interested|interests?|excited|exciting|keen|eager"
+    r"|drawn|draws|curious|hope|hoping|wish|would|i'd|we'd|could|will|i'll|we'll|forward|glad"
+    r"|happy to|consider|appeals?|appealing|attracts?|admire|saw|read|noticed|understand|please"
+    r"|want|wants|plan|plans|propose|proposal|intend|thank|thanks|caught|stood out|suits?|fine"
+    r"|works? for me|look for|looking for|registering|like that|i like|i love|i enjoy|regards"
+    r"|dear|hello|hi|see you|count me in|tempting|idea|track)\b"
+)
+# Words by which a wish speaks of what the applicant has: "excited to bring my expertise in ...".
+HAS = re.compile(
+    r"\b(?:experience[ds]?|expertise|expert|background|skills?|skilled|knowledge|proficien\w+|years?"
+    r"|decades?|having|(?:^|i |we |have |has |ve |also |and |often |which )used|worked|built|led"
+    r"|managed|ran|bring|bringing|brings|brought"
+    r"|gained|acquired|learned|learnt|mastered|mastery|know|known|trained|studied|since|career|grasp"
+    r"|command|fluen\w+|graduated?|degree|track record|certif\w+|former\w*|previous\w*"
+    r"|earlier|past|prior|held|hold|holder|own|earned|won|joined|interned|employed|familiar\w*"
+    r"|about me|comfortable|versed|speak|native|credential\w*|qualif\w+|strengths?|already"
+    r"|been|helped|did|spent|back"
+    r"|made|sold|taught|gave|took"
+    r"|kept|drove|met|found|won|paid|sent|spoke|went|came|rose|fell"
+    r"|became|after|during|shipped|wrote|designed|developed|created|ran|saved|grew|cut)\b"
+    r"|^(?:as an?|ex)\b|\bmy (?!plan|proposal|application|name|idea|time|next|own|letter|attention"
+    r"|part|pleasure"
+    r"|thanks|interest|schedule|needs|mind|way|view|question|questions|hours|calendar"
+    r"|first|project|approach|goal|hope|best|list)"
+)
+_POSTING = re.compile(
+    r"^(?:(?:and|but|or|so|while|because|since|as|that|which|who|where|if|when|what|why|how|also"
+    r"|here is what|although|though|than|for|in|with|at|from|to|of|on|is|are|something|one) )*"
+    r"(?:you|you'\w+|your|the (?:role|position|job|posting|team|work|project|company|ad|listing"
+    r"|description|bounty|grant|internship|gig|hackathon|opening|brief|programme|program|fund"
+    r"|challenge|stipend|salary|pay|prize|deadline|tooling|privacy)"
+    r"|this (?:role|position|job|posting|bounty|grant|internship|gig|hackathon|opening|project))\b"
+    r"|^(?:and |but )?the \d"
+    r"|\bi (?:also )?(?:know|see|understand|noticed|read|saw|realise|gather)"
+    r" (?:that|how|why|what|you|your)"
+    r"|\b(?:does|do|can|could|will|would|is|are) (?:you|your|the)\b"
+)
+# Of the world at large, or of the posting without a word for it: "48 hours is short".
+_IMPERSONAL = re.compile(
+    r"\b(?:is|are|sounds?|leaves?|looks?|seems?|depends?|matters?|makes?|means?|deserves?|feels?"
+    r"|requires?|needs?|takes?|remains?)\b"
+)
+_MYSELF = re.compile(
+    r"(?<!tell )(?<!let )(?<!give )(?<!to )(?<!interests )(?<!suits )(?<!show )(?<!for )"
+    r"\b(?:me|mine|myself|us)\b"
+)
+_SOUNDS = re.compile(r"\bsounds? \w+")
+# "You will find an engineer with ten years": about the posting in form only.
+_OFFERED = re.compile(
+    r"\b(?:you(?:'ll| will| would|'d)? (?:will )?(?:get|find|gain|hire|have|receive)|in me|hire"
+    r"|candidate|applicant|someone like|your (?:next|new|future|ideal|man|woman))\b"
+)
+# A clause that only lists goes on with what stands before it, one with these words does not.
+OWN = re.compile(
+    r"\b(?:with|having|after|from|at|used|worked|built|led|managed|experienced?|years?|since|as an?"
+    r"|proficien\w+|skilled|fluent|certified|holder|graduate|former\w*|previous\w*|both of which)\b"
+)
+
+
+def stance_of(
+    said: str, words: Sequence[Word], organisation: frozenset[str], mark: str
+) -> Stance | None:
+    """Whom a clause speaks of, by its own words; None when they don't say."""
+    if _DENIED.search(said) and not DENIED_NOT.search(said):
+        return Stance.DENIED
+    first = FIRST.search(said) is not None
+    of_posting = _POSTING.search(said) or (words and words[0].plain in organisation)
+    if of_posting and not first:
+        return Stance.CLAIMED if _OFFERED.search(said) else Stance.OPEN
+    if of_posting and not HAS.search(said) and not _MYSELF.search(said):
+        return Stance.OPEN
+    if _SOUNDS.search(said) or (mark == "?" and not first):
+        return Stance.OPEN
+    impersonal = _IMPERSONAL.search(said) and not DENIED_NOT.search(said)
+    if impersonal and not first and not HAS.search(said):
+        return Stance.OPEN
+    if _OPEN.search(said):
+        return Stance.CLAIMED if HAS.search(said) else Stance.OPEN
+    return Stance.CLAIMED if first else None

@@ -1,0 +1,230 @@
+"""What the tools of triage do that need no other agent, and how all of them tell what they did: to
+the model as data, to the person in words."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from agents.ask_state import AskState, Talk
+from agents.domain.ask import AskRequest, ToolUse
+from agents.domain.draft import Draft, DraftMethod
+from agents.domain.match import Match, MatchMethod
+from agents.domain.profile import LOCATIONS_MAX, SKILLS_MAX, Profile
+from agents.domain.run import QUERY_MAX, ScoutRequest
+from agents.domain.skill import canonical_skill
+from agents.domain.untrusted import without_instructions
+from agents.llm.port import Message, Role
+from agents.llm.tokens import cut_to
+from agents.triage.agent import as_json
+from agents.triage.tools import (
+    AskBackCall,
+    Call,
+    ChangeProfileCall,
+    ExplainCall,
+    SaveCall,
+    ScoutCall,
+    WrongCall,
+)
+
+RESULT_TOKENS_MAX = 900
+_SHOWN = 10
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What came of one call: `result` is for the model, `told` for the person, `change` is what it
+    does to the conversation."""
+
+    call_id: str
+    tool: str
+    ok: bool
+    result: object
+    told: str = ""
+    change: Callable[[Talk], Talk] = lambda talk: talk
+
+    def into(self, talk: Talk) -> Talk:
+        """The conversation with it."""
+        text = cut_to(as_json(self.result), RESULT_TOKENS_MAX)
+        said = Message(role=Role.TOOL, text=text, call_id=self.call_id)
+        return replace(
+            self.change(talk),
+            turns=(*talk.turns, said),
+            actions=(*talk.actions, ToolUse(self.tool, self.ok)),
+            told=(*talk.told, self.told) if self.told else talk.told,
+        )
+
+
+def failed(call_id: str, tool: str, why: str) -> Done:
+    """A call that came to nothing."""
+    told = f"{tool.replace('_', ' ').capitalize()} did not work: {why}."
+    return Done(call_id=call_id, tool=tool, ok=False, result={"error": why}, told=told)
+
+
+def done_here(call_id: str, call: Call, profile: Profile, shortlist: Sequence[Match]) -> Done:
+    """Do what a call asks for that needs no other agent; raises WrongCall for a rank that is not
+    on the list."""
+    match call:
+        case SaveCall(ranks=ranks):
+            return _save(call_id, [at_rank(shortlist, rank) for rank in ranks])
+        case ExplainCall(rank=rank):
+            return _explain(call_id, at_rank(shortlist, rank))
+        case ChangeProfileCall():
+            return _change(call_id, changed(profile, call))
+        case AskBackCall(question=question):
+            return Done(
+                call_id=call_id,
+                tool="ask_back",
+                ok=True,
+                result={"asked": True},
+                change=lambda talk: replace(talk, reply=question),
+            )
+        case _:
+            raise WrongCall("another agent does that")
+
+
+def at_rank(shortlist: Sequence[Match], rank: int) -> Match:
+    """The match of that rank; raises WrongCall."""
+    for match in shortlist:
+        if match.rank == rank:
+            return match
+    if not shortlist:
+        raise WrongCall("there is no shortlist yet; scout makes one")
+    raise WrongCall(f"the shortlist has no match {rank}, it has 1 to {len(shortlist)}")
+
+
+def _save(call_id: str, matches: Sequence[Match]) -> Done:
+    ids = tuple(match.opportunity.id for match in matches)
+    titles = ", ".join(f"“{match.opportunity.title}”" for match in matches)
+    return Done(
+        call_id=call_id,
+        tool="save",
+        ok=True,
+        result={"saved": [match.rank for match in matches]},
+        told=f"Saved {titles}.",
+        change=lambda talk: replace(talk, saves=(*talk.saves, *ids)),
+    )
+
+
+def _explain(call_id: str, match: Match) -> Done:
+    by = "a language model" if match.method is MatchMethod.LLM else "the heuristic"
+    score = "without a score" if match.score is None else f"{match.score:.0f} of 100, by {by}"
+    told = f"{match.rank}. “{match.opportunity.title}”: {score}. {'; '.join(match.reasons)}."
+    if match.cautions:
+        told += f" Careful: {'; '.join(match.cautions)}."
+    return Done(call_id=call_id, tool="explain", ok=True, result=_as_data(match), told=told)
+
+
+def _change(call_id: str, profile: Profile) -> Done:
+    known = {
+        "skills": ", ".join(profile.skills[:20]),
+        "places": ", ".join(profile.locations),
+        "remote": "yes" if profile.remote else "",
+        "kinds": ", ".join(profile.kinds),
+        "least pay": "" if profile.min_pay is None else str(profile.min_pay),
+    }
+    words = "; ".join(f"{name}: {value}" for name, value in known.items() if value)
+    return Done(
+        call_id=call_id,
+        tool="change_profile",
+        ok=True,
+        result={"profile": words},
+        told=f"Noted. Your profile now: {words or 'empty'}.",
+        change=lambda talk: replace(talk, profile=profile),
+    )
+
+
+def changed(profile: Profile, call: ChangeProfileCall) -> Profile:
+    """The profile with what somebody told of themselves."""
+    known = {canonical_skill(skill) for skill in profile.skills}
+    new = [skill for skill in call.add_skills if canonical_skill(skill) not in known]
+    return Profile(
+        skills=(*profile.skills, *new)[:SKILLS_MAX],
+        locations=_given(call.locations, profile.locations)[:LOCATIONS_MAX],
+        remote=profile.remote if call.remote is None else call.remote,
+        kinds=_given(call.kinds, profile.kinds),
+        min_pay=profile.min_pay if call.min_pay is None else call.min_pay.min_pay(),
+        about=profile.about if call.about is None else call.about,
+    )
+
+
+def _given(said: Sequence[T] | None, known: tuple[T, ...]) -> tuple[T, ...]:
+    return known if said is None else tuple(said)
+
+
+def scout_request(asked: AskRequest, profile: Profile, call: ScoutCall) -> ScoutRequest:
+    """The scout that a call asks for: what it says counts, what it leaves open is the profile's.
+    Who asks for remote work, or for a place, means that alone."""
+    places = call.remote is not None or bool(call.locations)
+    return ScoutRequest(
+        query=" ".join(call.query.split())[:QUERY_MAX],
+        profile=replace(
+            profile,
+            skills=tuple(dict.fromkeys((*call.skills, *profile.skills)))[:SKILLS_MAX],
+            locations=tuple(call.locations) if places else profile.locations,
+            remote=bool(call.remote) if places else profile.remote,
+            kinds=tuple(call.kinds) or profile.kinds,
+            min_pay=call.min_pay.min_pay() if call.min_pay else profile.min_pay,
+        ),
+        sources=asked.sources,
+        excluded=tuple(word for word in call.exclude if word.strip()),
+        limit=asked.limit,
+        drafts=0,
+        sample_fallback=asked.sample_fallback,
+    )
+
+
+def scouted(call_id: str, state: AskState) -> Done:
+    """What a scout came to."""
+    assert state.scout is not None  # noqa: S101 - it was carried out
+    discovery, matching = state.scout.discovery, state.scout.matching
+    assert discovery is not None  # noqa: S101 - it was carried out
+    assert matching is not None  # noqa: S101 - it was carried out
+    left_out = {
+        "duplicates": discovery.duplicates,
+        "expired": matching.expired,
+        "inactive": matching.inactive,
+        **matching.filtered,
+    }
+    result = {
+        "found": discovery.found,
+        "ranked": matching.ranked,
+        "left_out": {name: count for name, count in left_out.items() if count},
+        "shortlist": [_as_data(match) for match in matching.matches[:_SHOWN]],
+    }
+    shown = len(matching.matches)
+    told = f"Of {discovery.found:,} postings found {matching.ranked:,} fit; the best {shown} are:"
+    if not shown:
+        told = f"Of {discovery.found:,} postings found none fits what you asked for."
+    return Done(call_id=call_id, tool="scout", ok=True, result=result, told=told)
+
+
+def drafted(call_id: str, drafts: Sequence[Draft]) -> Done:
+    """What drafting came to."""
+    by_model = sum(draft.method is DraftMethod.LLM for draft in drafts)
+    count = f"{len(drafts)} draft{'s' if len(drafts) > 1 else ''}"
+    return Done(
+        call_id=call_id,
+        tool="draft",
+        ok=True,
+        result={"drafted": len(drafts), "by_a_model": by_model, "shown_to_the_person": True},
+        told=f"{count}, below. Read it before you send it, and fill in what is missing.",
+    )
+
+
+def _as_data(match: Match) -> dict[str, object]:
+    """A match as the model is told of it: facts alone, without what talks to software."""
+    o = match.opportunity
+    facts = {
+        "rank": match.rank,
+        "score": match.score,
+        "title": cut_to(without_instructions(o.title).text, 25),
+        "at": cut_to(without_instructions(o.organisation or "").text, 12),
+        "kind": o.kind.value,
+        "places": cut_to(without_instructions(", ".join(o.locations)).text, 12),
+        "pay": cut_to(without_instructions(o.pay.text).text, 10) if o.pay else None,
+        "why": [cut_to(reason, 20) for reason in match.reasons[:2]],
+        "careful": [cut_to(caution, 20) for caution in match.cautions[:2]],
+    }
+    return {name: fact for name, fact in facts.items() if fact not in (None, "", [])}
