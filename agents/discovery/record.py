@@ -21,6 +21,7 @@ from agents.domain.opportunity import DESCRIPTION_MAX, LISTED_MAX, TITLE_MAX, Op
 from agents.domain.pay import Pay, Period
 from agents.domain.place import parse_location
 from agents.domain.skill import canonical_skill, skills_in
+from agents.domain.untrusted import without_instructions
 
 Raw = dict[str, object]
 """A JSON object or a row of a table. (A dict, not any Mapping: this is the hot loop.)"""
@@ -324,7 +325,10 @@ def _skills(raw: Raw, title: str, description: str | None) -> tuple[str, ...]:
         listed = listed[0].split(",")
     named = [canonical_skill(s) for s in listed if 0 < len(s.strip()) <= 60 and s[0] != "["]
     named = [skill for skill in named if skill not in _NO_SKILLS]
-    found = (*named, *skills_in(title), *skills_in(description or ""))
+    # What a posting tells programs says nothing of the work.
+    texts = (title, description or "")
+    told = (skill for text in texts for skill in skills_in(without_instructions(text).text))
+    found = (*named, *told)
     return tuple(dict.fromkeys(found))[:LISTED_MAX]
 
 

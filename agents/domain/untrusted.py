@@ -153,6 +153,7 @@ _INSTRUCTIONS = (
             rf"\b(?:score|rate|rank|rating)\b[^.!?\n]{{0,20}}\b(?:it|this|me|us)\b"
             rf"[^.!?\n]{{0,40}}(?:{_BEST}|\bfirst\b)",
             r"\b(?:return|output|print|give|assign)\b[^.!?\n]{0,20}\b100\b for\b",
+            r"\b(?:return|output|print|answer|respond)\b(?: with| only| just| the number|:)* 100\b",
             rf"\b(?:respond|reply|answer|output|return|print)\b[^.!?\n]{{0,30}}\b(?:only|with|that)"
             rf"\b[^.!?\n]{{0,60}}(?:{_BEST}|json|score)",
             r"[\"']?\b(?:score|rank|rating)\b[\"']? ?[:=] ?[\"']?\d{1,3}\b",

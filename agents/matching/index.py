@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from agents.domain.opportunity import Opportunity
 from agents.domain.skill import skills_in
+from agents.domain.untrusted import without_instructions
 from agents.matching.roles import families, posting_roles
 from agents.matching.text import READ_MAX, SKILL, stem, stems, words
 
@@ -171,13 +172,15 @@ class Index:
 
     def _read(self, o: Opportunity) -> tuple[dict[int, float], dict[int, float]]:
         """The terms of a posting with their weighted counts, and its roles."""
-        title = stems(o.title)
-        titled = skills_in(o.title)
+        # A posting that talks to programs is ranked as the same posting without that.
+        written = without_instructions(o.title).text
+        described = without_instructions((o.description or "")[: 2 * READ_MAX]).text
+        title, titled = stems(written), skills_in(written)
         weights: dict[int, float] = {}
         self._count(weights, title, _TITLE / _stretch(len(title), _TITLE_WORDS))
         self._count(weights, (SKILL + s for s in o.skills), _SKILLS)
         self._count(weights, (SKILL + s for s in titled), _TITLE)
-        said = [self._stem_number(word) for word in words((o.description or "")[:READ_MAX])]
+        said = [self._stem_number(word) for word in words(described[:READ_MAX])]
         share = _DESCRIPTION / _stretch(len(said), _DESCRIPTION_WORDS)
         for number in said:
             weights[number] = weights.get(number, 0.0) + share

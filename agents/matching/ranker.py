@@ -6,7 +6,6 @@ words that a posting names (`index.py`), the kind of role (`roles.py`), and the 
 the postings themselves (`latent.py`). Without a language model and without any download.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -92,9 +91,6 @@ class Ranker:
 
     def _scorer(self) -> "Scorer":
         if self._made is None:
-            # In one thread: where processors are busy, OpenBLAS's threads wait for each other
-            # several times longer than the work takes. It reads this once, when it is loaded.
-            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
             # numpy and scipy take a third of a second to load, which no start shall pay.
             from agents.matching.scoring import Scorer  # noqa: PLC0415
 

@@ -1,5 +1,6 @@
 """The product without a way to reach it: stores, sources, agents, and the guards between."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -245,6 +246,9 @@ async def build_catalogue_alone(settings: Settings) -> AsyncIterator[Catalogue]:
 @asynccontextmanager
 async def build_core(settings: Settings, fakes: Fakes | None = None) -> AsyncIterator[Core]:
     """The product over a migrated database; runs under way stop, unfinished, when it is left."""
+    # In one thread: where processors are busy, OpenBLAS's threads wait for each other several times
+    # longer than the work takes. It reads this once, when the first ranking loads it.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     fakes = fakes or Fakes()
     clock = fakes.clock or SystemClock()
     async with AsyncExitStack() as stack:

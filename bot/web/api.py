@@ -35,7 +35,7 @@ def add_api(application: web.Application, api: Api) -> None:
     teams = for_teams(api.teams)
     runs = RunRoutes(api.runner, api.reader, api.people, api.sources, api.known_sources)
     events = EventStreams(api.reader, api.feed)
-    described = document(version("webscout"), api.known_sources)
+    described = document(version("webscout"), tuple(api.known_sources))
 
     async def describe(_request: web.Request) -> web.StreamResponse:
         return web.json_response(described)

@@ -1,6 +1,7 @@
 """`GET /v1/openapi.json`: the run API, described by the models that it is served with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, TypeAdapter
@@ -44,7 +45,8 @@ _RETRY_AFTER = {
 }
 
 
-def document(version: str, sources: Sequence[str]) -> dict[str, Any]:
+@lru_cache(maxsize=4)
+def document(version: str, sources: tuple[str, ...]) -> Mapping[str, Any]:
     """The OpenAPI 3.1 description; `sources` are the names that a run may give."""
     return {
         "openapi": "3.1.0",

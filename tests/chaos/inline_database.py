@@ -5,11 +5,9 @@ that asked for it. The SQL, the transactions and their file are the store's own.
 """
 
 import asyncio
-import atexit
 import json
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,31 +22,9 @@ from sqlalchemy.pool import NullPool, QueuePool
 from agents.store.database import Database, _listen, _to_its_end, _translated
 from agents.store.group_commit import Work
 from tests.chaos.faults import Faults, Victim
+from tests.migrated import folder, migrated_sqlite
 
 T = TypeVar("T")
-
-_MEMORY = Path("/dev/shm")
-
-
-@lru_cache(maxsize=1)
-def folder() -> Path:
-    """Where the files of this process's simulations are: in memory, where the machine has that."""
-    path = Path(tempfile.mkdtemp(prefix="chaos-", dir=_MEMORY if _MEMORY.is_dir() else None))
-    atexit.register(shutil.rmtree, path, ignore_errors=True)
-    return path
-
-
-@lru_cache(maxsize=1)
-def template() -> Path:
-    """An empty database with the current schema, to be copied."""
-    path = folder() / "template.db"
-
-    async def make() -> None:
-        async with Database.open(f"sqlite:///{path}") as database:
-            await database.migrate()
-
-    asyncio.run(make())
-    return path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +135,7 @@ class StoreFile:
     def __enter__(self) -> "StoreFile":
         for end in ("", "-wal", "-shm"):
             self.path.with_name(self.path.name + end).unlink(missing_ok=True)
-        shutil.copyfile(template(), self.path)
+        shutil.copyfile(migrated_sqlite(), self.path)
         _path.append(self.path)
         self.engine = _engine()
         self.driver = sqlite3.connect(self.path, isolation_level=None)

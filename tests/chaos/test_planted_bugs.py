@@ -7,6 +7,9 @@ from tests.chaos.promises import PROMISES, broken_promises
 from tests.chaos.script import Script
 from tests.chaos.simulation import simulate
 
+# The worlds of test_crashes.py are measured.
+pytestmark = pytest.mark.unmeasured
+
 SAME_TRACE = "same trace"
 SEARCHED = 600
 CAUGHT_BY: dict[str, int] = {

@@ -9,10 +9,11 @@ import sqlalchemy as sa
 
 from agents.store.schema import run_events, runs
 from resilience.saga import Event, EventType, History
-from tests.chaos.inline_database import StoreFile, open_copy, template
+from tests.chaos.inline_database import StoreFile, open_copy
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.script import Script, random_script
 from tests.chaos.simulation import simulate
+from tests.migrated import migrated_sqlite
 
 _HEADER, _FRAME = 32, 24 + 4096
 """Bytes: SQLite's header of the log, and a page with its own."""
@@ -37,7 +38,8 @@ def play(script: Script, folder: Path) -> tuple[Path, bytes]:
         shutil.copyfile(file.path.with_name(file.path.name + "-wal"), folder / "kept-wal")
 
     simulate(script, at_end=keep)
-    assert kept.read_bytes() == template().read_bytes(), "a part of the log is in the file already"
+    empty = migrated_sqlite().read_bytes()
+    assert kept.read_bytes() == empty, "a part of the log is in the file already"
     return kept, (folder / "kept-wal").read_bytes()
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from agents.store.postings import PostingStore
 from agents.store.runs import RunStore
 from tests.fakes.clock import FixedClock
 from tests.fakes.supabase import supabase, supabase_servers
+from tests.migrated import place_migrated
 from tests.postgres import postgres
 
 __all__ = ["postgres", "supabase", "supabase_servers"]  # fixtures for this folder's tests
@@ -66,14 +66,6 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite database to copy."""
-    file = tmp_path_factory.mktemp("migrated") / "webscout.db"
-    asyncio.run(_migrate(f"sqlite:///{file}"))
-    return file
-
-
-@pytest.fixture(scope="session")
 def migrated_postgres(postgres: str) -> str:
     """The name of a migrated PostgreSQL database to copy."""
     asyncio.run(administrate(postgres, "CREATE DATABASE migrated"))
@@ -89,8 +81,7 @@ def address(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Ite
     if backend == "sqlite":
         file = tmp_path / "var" / "webscout.db"
         if migrated:
-            file.parent.mkdir()
-            shutil.copy(request.getfixturevalue("migrated_sqlite"), file)
+            place_migrated(file)
         yield f"sqlite:///{file}"
         return
     server = request.getfixturevalue("postgres")

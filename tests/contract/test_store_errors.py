@@ -50,10 +50,12 @@ async def pragma(stores: Stores, words: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
-async def test_a_locked_file_is_out(stores: Stores, address: str) -> None:
+async def test_a_locked_file_is_out(
+    stores: Stores, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another program writes for longer than anybody waits; afterwards it works again."""
     await a_run(stores)
-    await pragma(stores, "busy_timeout=1")
+    monkeypatch.setattr(stores.database._writer, "_busy_s", 0.1)
     file = address.removeprefix("sqlite:///")
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

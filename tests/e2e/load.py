@@ -110,6 +110,7 @@ class Load:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.program: Program | None = None
+        self.command: Sequence[str] = ("-m", "bot")
         self.posts: list[Posted] = []
         self.scouts: list[Need] = []
         self.logs: list[str] = []
@@ -153,6 +154,7 @@ class Load:
         """Start the program on the same database; it is not ready yet."""
         self.program = await Program.begun(
             self.folder,
+            self.command,
             PORT=str(self.port),
             DATABASE_URL=self.database,
             TELEGRAM_BOT_TOKEN=self.telegram.token,

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,10 +30,12 @@ class Program:
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    async def begun(cls, folder: Path, **environment: str) -> "Program":
+    async def begun(
+        cls, folder: Path, command: Sequence[str] = ("-m", "bot"), **environment: str
+    ) -> "Program":
         """Start it in `folder`; it is not ready yet. Who calls ends it."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bot",
+            sys.executable, *command,
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT), "PORT": "0", "FEEDS_FILE": str(NO_FEEDS),
                  **environment},

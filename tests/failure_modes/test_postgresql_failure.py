@@ -21,6 +21,16 @@ SEED = int(os.environ.get("WEBSCOUT_KILL_SEED", "1"))
 REFUSALS = 5
 PEOPLE, PROGRAMS = 2, 2
 
+LOCK_S = 1.0
+IMPATIENT = f"""
+from agents.store import database, group_commit
+from bot.__main__ import main
+group_commit.GroupCommit.__init__.__kwdefaults__["busy_s"] = {LOCK_S}
+database._BUSY_TIMEOUT_MS = {1000 * LOCK_S:.0f}
+main()
+"""
+"""The program, which waits for SQLite's lock for a second rather than for ten."""
+
 log = logging.getLogger(__name__)
 
 
@@ -107,6 +117,7 @@ async def test_sqlite_is_locked_for_a_while(tmp_path: Path) -> None:
     """Another program holds SQLite's write lock for longer than is waited for it: the same."""
     file = tmp_path / "var/webscout.db"
     async with Load(tmp_path, f"sqlite:///{file}") as load:
+        load.command = ("-c", IMPATIENT)
         await load.start()
         inputs = await under_way(load)
         with closing(sqlite3.connect(file, isolation_level=None)) as other:

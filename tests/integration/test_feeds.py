@@ -824,6 +824,7 @@ async def test_a_scout_is_cancelled_while_a_feed_hangs(tmp_path: Path, server: F
         assert (await core.scout.wait(run_id)).status == "cancelled"
 
 
+@pytest.mark.unmeasured  # many postings
 async def test_a_thousand_postings_of_a_feed(tmp_path: Path, server: FeedServer) -> None:
     """All of them are stored, in their order."""
     jobs = [{"id": n, "title": f"Job {n}", "url": f"https://a.example/{n}"} for n in range(2_500)]

@@ -10,6 +10,9 @@ import pytest
 
 from bot.cli.main import main
 
+# Thousands of postings through what the other tests cover with a few.
+pytestmark = pytest.mark.unmeasured
+
 KINDS = ("grant", "bounty", "hackathon")
 
 

@@ -149,6 +149,7 @@ async def test_keys_are_kept_for_a_day(tmp_path: Path) -> None:
         ]
 
 
+@pytest.mark.unmeasured  # many requests
 async def test_500_duplicates_at_once_are_one_run(blue: ApiClient, tmp_path: Path) -> None:
     """One is accepted, 499 are its replays; one run is journaled, with one beginning."""
     answers = await asyncio.gather(*(blue.start(key="k") for _ in range(DUPLICATES)))

@@ -66,6 +66,7 @@ async def test_every_kind_of_end_has_the_contracts_shape(
     assert runs["compensated"]["steps"][-1]["error"] == {"type": "llm-unavailable"}
 
 
+@pytest.mark.unmeasured  # many runs
 async def test_pages_lose_and_repeat_nothing_while_new_runs_come(blue: ApiClient) -> None:
     """45 runs are read page by page; what begins meanwhile is not among them, and moves none."""
     first = [await blue.started(drafts=0) for _ in range(45)]

@@ -14,6 +14,9 @@ from tests.fakes.clock import FixedClock
 from tests.fakes.fault_proxy import FaultProxy
 from tests.fakes.supabase import Supabase
 
+# The unit tests cover the cache's lines.
+pytestmark = pytest.mark.unmeasured
+
 SHORT_S = 1.0
 """How long a process waits for an answer where a network swallows them."""
 WITHIN_S = 20.0

@@ -16,7 +16,7 @@ from agents.store.errors import StoreError
 from agents.store.inbox import Arrival, InboxStore
 from bot.bootstrap import Fakes
 from bot.telegram.application import TOO_MANY
-from bot.telegram.intake import CHAT_WAITING_MAX
+from bot.telegram.intake import CHAT_WAITING_MAX, Intake
 from bot.web.server import public_application, serve
 from bot.web.webhook import BODY_BYTES_MAX, add_webhook
 from tests.fakes.bot_api import BotApi
@@ -39,6 +39,13 @@ async def api() -> AsyncIterator[BotApi]:
 def way(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The settings of each way that updates come by."""
     return webhook() if request.param == "webhook" else {}
+
+
+@pytest.fixture
+def leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bot that stops does not wait seconds for what can't be done."""
+    assert Intake.__init__.__kwdefaults__ is not None
+    monkeypatch.setitem(Intake.__init__.__kwdefaults__, "drain_within_s", 0.1)
 
 
 class WatchedSource(HeldSource):
@@ -295,6 +302,7 @@ async def test_the_twenty_first_command_waits(api: BotApi, tmp_path: Path) -> No
         assert "Nothing saved yet" in (await person.ask("/saved")).text
 
 
+@pytest.mark.usefixtures("leaves_at_once")
 async def test_an_answer_brought_again_answers_no_other_question(
     api: BotApi, tmp_path: Path
 ) -> None:
@@ -314,6 +322,7 @@ async def test_an_answer_brought_again_answers_no_other_question(
     assert rows(tmp_path, "SELECT json_extract(body, '$.locations') FROM profiles") == [("[]",)]
 
 
+@pytest.mark.usefixtures("leaves_at_once")
 @pytest.mark.parametrize("label", ["Set Remote: no", "grant"])
 async def test_a_switch_brought_again_stays_where_it_is(
     api: BotApi, tmp_path: Path, label: str

@@ -1,5 +1,8 @@
 """The breaker against a second, simpler one, over random histories.
 
+# Chance decides what is run: the other tests cover the lines.
+pytestmark = pytest.mark.unmeasured
+
 The model keeps every call that it was told of and counts anew at each question; a change of state
 gives it a new number, by which it knows stale calls. Times are halves and quarters, so that both
 compute them exactly.

@@ -11,6 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from resilience.bucket import TokenBucket, Want, refund_all, take_all
 from tests.fakes.clock import FixedClock
 
+# Chance decides what is run: the other tests cover the lines.
+pytestmark = pytest.mark.unmeasured
+
 SIZES = {"quick": (3, 300), "slow": (5, 7_100)}
 """Burst, and milliseconds to a new token, of each bucket."""
 BUCKETS = st.sampled_from(sorted(SIZES))

@@ -19,6 +19,9 @@ from resilience.fault import TRANSIENT, Fault, FaultKind
 from resilience.guard import Guard, GuardPolicy
 from tests.fakes.virtual_time import LoopClock, in_virtual_time
 
+# What it counts is not lines: tests/unit/test_guard.py covers them.
+pytestmark = pytest.mark.unmeasured
+
 PER_S = 100
 SEEDS = range(2)
 

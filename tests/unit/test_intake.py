@@ -185,6 +185,7 @@ async def test_what_a_full_chat_gets_is_dropped_with_one_word() -> None:
     assert set(door.inbox.bodies.values()) == {None}
 
 
+@pytest.mark.unmeasured  # ten thousand updates
 async def test_when_all_is_full_accepting_waits() -> None:
     """The poll or the webhook waits with it; nothing is lost."""
     door = Door()
@@ -200,6 +201,7 @@ async def test_when_all_is_full_accepting_waits() -> None:
     assert len(door.handled) == len(updates)
 
 
+@pytest.mark.unmeasured  # ten thousand updates
 async def test_who_waited_when_the_door_closed_is_for_the_next_start() -> None:
     """What waited for room is not handled behind the back of who leaves; it is stored."""
     door = Door()
