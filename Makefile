@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 WEBSCOUT_TEST_DATA ?= $(wildcard $(abspath ../shared/data))
 export WEBSCOUT_TEST_DATA
 
-.PHONY: install run test check bench chaos clean help
+.PHONY: install run test check bench bench-ranking chaos clean help
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -42,8 +42,11 @@ $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.installed-dev $(VENV)/.installed
 
 bench: $(VENV)/.installed-bench ## what is measured (see bench/)
-	@for name in scout breakers guard buckets cache duplicates layouts journal runs_api events flood telegram; do \
+	@for name in scout breakers guard buckets cache duplicates layouts drafts ranking journal runs_api events flood telegram; do \
 	  echo "--- bench/$$name.py"; $(BIN)/python -m bench.$$name || exit 1; echo; done
+
+bench-ranking: $(VENV)/.installed-bench ## how well and how fast postings are ranked, beside BM25 and TF-IDF, with a plot
+	$(BIN)/python -m bench.ranking --plot docs/images/ranking.png
 
 chaos: $(VENV)/.installed-dev ## 5,000 simulated crashes, 200 kills of the program, 20 of PostgreSQL (about 20 minutes)
 	WEBSCOUT_SEEDS=5000 WEBSCOUT_KILLS=200 WEBSCOUT_PG_KILLS=20 \
@@ -55,4 +58,4 @@ clean: ## remove .venv, caches and build output (never var/, where your data is)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18

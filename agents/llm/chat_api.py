@@ -6,7 +6,8 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -73,17 +74,31 @@ class ChatApi:
 
     async def complete(self, prompt: Prompt) -> Answer:
         """The answer; raises LlmFailed."""
+        model = self._fast_model if prompt.fast else self._model
+        async with self._asking() as client:
+            response = await client.chat.completions.create(**_request(prompt, model))
+        return _answer(self.name, prompt, response)
+
+    async def missing_models(self) -> list[str]:
+        """Which of our models the account does not have; raises LlmFailed. It costs nothing."""
+        async with self._asking() as client:
+            listed = await client.models.list()
+        there = {str(model.id) for model in listed.data or ()}
+        wanted = dict.fromkeys((self._model, self._fast_model))
+        return [model for model in wanted if there and model not in there]
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[Any]:
+        """The client, loaded; what it raises comes out as LlmFailed."""
         await self.prepare()
         assert self._module is not None  # noqa: S101 - it is loaded now
-        model = self._fast_model if prompt.fast else self._model
         try:
-            response = await self._client.chat.completions.create(**_request(prompt, model))
+            yield self._client
         except self._module.APIError as error:
             raise _failed(self._module, self.name, error) from error
         except (json.JSONDecodeError, UnicodeDecodeError) as error:  # the SDK lets these through
             words = f"{self.name}: an answer that is not JSON"
             raise LlmFailed(words, TRANSIENT, billed=True) from error
-        return _answer(self.name, prompt, response)
 
 
 def _request(prompt: Prompt, model: str) -> dict[str, object]:

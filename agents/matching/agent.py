@@ -21,8 +21,10 @@ from agents.matching.filters import PlaceWish, Sifted, sift
 from agents.matching.judge import JUDGED_MAX, NO_MODEL, Judge, Judged, Judgement, Wanted
 from agents.matching.legitimacy import cautions_of
 from agents.matching.port import Scores
-from agents.matching.ranker import RankedOpportunity, Ranker
+from agents.matching.ranker import WEAK_SCORE, RankedOpportunity, Ranker
 from agents.matching.wish import Wish
+
+WEAK = "a weak match: it has little of what you want"
 
 
 class Now(Protocol):
@@ -231,6 +233,11 @@ def _with_judgements(best: Sequence[RankedOpportunity], judged: Judged | None) -
     return sorted(scored, key=lambda one: -one.score)
 
 
+def _cautions(one: _Scored) -> tuple[str, ...]:
+    """What to be careful of; first of all that a match hardly is one."""
+    return (WEAK, *one.ranked.cautions) if one.score < WEAK_SCORE else one.ranked.cautions
+
+
 def _scored(ranked: RankedOpportunity, judgement: Judgement | None) -> _Scored:
     if judgement is None:
         return _Scored(ranked, ranked.score, MatchMethod.HEURISTIC, ranked.reasons)
@@ -246,7 +253,7 @@ def _match_of(position: int, best: _Scored, now: datetime, *, from_cache: bool) 
         score=best.score,
         method=best.method,
         reasons=best.reasons,
-        cautions=ranked.cautions,
+        cautions=_cautions(best),
     )
 
 

@@ -33,11 +33,6 @@ class RankedOpportunity:
     reasons: tuple[str, ...]
     cautions: tuple[str, ...]
 
-    @property
-    def weak(self) -> bool:
-        """Whether it hardly fits what was wished for."""
-        return self.score < WEAK_SCORE
-
 
 class Ranker:
     """Ranks for everybody, with one index of the postings seen so far, at most `postings_max` of

@@ -43,7 +43,7 @@ def reasons_of(
     reasons = (
         *work,
         f"title says {role}" if role else None,
-        _topic(evidence.topic, o),
+        None if any(work) else _topic(evidence.topic, o),
         _pay(o, wish),
         _place(o, fit),
         _age(o, now),

@@ -12,6 +12,7 @@ from bot.bootstrap.core import (
     build_database,
     build_replica,
 )
+from bot.bootstrap.llm import vendors_of
 
 __all__ = [
     "Catalogue",
@@ -26,4 +27,5 @@ __all__ = [
     "build_replica",
     "schema_sql",
     "telegram_username",
+    "vendors_of",
 ]

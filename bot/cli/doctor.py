@@ -15,6 +15,8 @@ from telegram.error import InvalidToken, TelegramError
 from agents.configs import ask_configs, scout_configs
 from agents.discovery.port import Need, Source, SourceFailed
 from agents.domain.errors import InvalidValue
+from agents.llm.chat_api import ChatApi
+from agents.llm.port import LlmFailed
 from agents.store.errors import StoreError
 from bot.bootstrap import (
     Catalogue,
@@ -23,6 +25,7 @@ from bot.bootstrap import (
     build_database,
     build_replica,
     telegram_username,
+    vendors_of,
 )
 from bot.settings import Settings
 from cache.port import TierFailed
@@ -62,6 +65,8 @@ async def doctor(settings: Settings, *, as_json: bool) -> int:
         checks.append(await _timed("telegram", lambda: _telegram(settings), required=True))
     if settings.supabase_url is not None:
         checks.append(await _timed("supabase", lambda: _supabase(settings), required=False))
+    for vendor in vendors_of(settings):
+        checks.append(await _timed(vendor.name, partial(_vendor, vendor), required=False))
     if checks[1].ok:  # what sources gave is kept there
         checks += await _sources(settings)
     _print(checks, as_json=as_json)
@@ -120,6 +125,21 @@ async def _supabase(settings: Settings) -> str:
         mend = "check SUPABASE_URL, its key, and that what `webscout migrate --sql` prints was run"
         raise Wrong(str(failure), mend) from failure
     return "answers, the cache's table is there"
+
+
+async def _vendor(vendor: ChatApi) -> str:
+    try:
+        missing = await vendor.missing_models()
+    except LlmFailed as failure:
+        mend = f"check {vendor.name.upper()}_API_KEY, its base URL and the network"
+        raise Wrong(str(failure), mend) from failure
+    finally:
+        await vendor.close()
+    if missing:
+        name = vendor.name.upper()
+        mend = f"set {name}_MODEL and {name}_FAST_MODEL to models that it has"
+        raise Wrong(f"the account has no {', '.join(missing)}", mend)
+    return "answers, its models are there"
 
 
 async def _sources(settings: Settings) -> list[Check]:

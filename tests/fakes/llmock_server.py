@@ -50,6 +50,10 @@ class LlmServer:
         """Queue behaviours of llmock's own."""
         self._server.state.scenarios.add(*behaviours)
 
+    def forget(self) -> None:
+        """Nothing is scripted any more, and nothing was asked."""
+        self._server.state.reset()
+
     def answers_in_text(self) -> None:
         """Unscripted answers are text, also where tools are offered."""
         self._server.app.state.mock_response_settings = MockResponseSettings(tool_mode="off")

@@ -1,4 +1,4 @@
-"""`webscout doctor` on feeds and on Apify, against stand-ins."""
+"""`webscout doctor` on feeds, on Apify and on language models, against stand-ins."""
 
 import json
 from collections.abc import Iterator
@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from llmock.scenarios import Fail, Match
+from llmock.testing import LLMockServer
 
 from tests.fakes.apify import TOKEN, FakeApify, Fault
 from tests.fakes.feed_server import FeedServer
+from tests.fakes.llmock_server import LlmServer
 from tests.fakes.threaded import threaded
 from tests.integration.test_cli import Run, webscout
 from tests.integration.test_feeds import JOBS, feed, feeds_file
@@ -100,3 +103,23 @@ def test_apify_is_down(webscout: Run, apify: FakeApify) -> None:
     code, checks, _ = checked(webscout, **environment)
     assert code == 1
     assert "Apify has trouble (HTTP 503)" in checks["apify account"]["detail"]
+
+
+@pytest.fixture
+def vendors() -> Iterator[LLMockServer]:
+    """OpenAI and Groq, for another process to ask."""
+    with LLMockServer() as running:
+        yield running
+
+
+def test_language_models(webscout: Run, vendors: LLMockServer) -> None:
+    """Each vendor that has a key is asked for its models: one that answers, one that does not."""
+    llm = LlmServer(vendors)
+    llm.will(Fail(401, times=None, match=Match(provider="groq")))
+    code, found, out = checked(webscout, SOURCES="sample", **llm.environment())
+    assert code == 0
+    assert found["groq"]["ok"] is False
+    assert "its key is not accepted" in found["groq"]["detail"]
+    assert "GROQ_API_KEY" in found["groq"]["mend"]
+    assert "not-a-key" not in out
+    assert found["openai"]["ok"] or "the account has no gpt-4.1-mini" in found["openai"]["detail"]
