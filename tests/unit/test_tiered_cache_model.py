@@ -90,10 +90,18 @@ class Caches(RuleBasedStateMachine):
             return
         if begun and works:
             assert got.origin is Origin.LOADED
-            self.newest[key] = self.clock.now()
+            self._note_newest(key)
         assert got.stale == (got.error is not None)
         assert not (begun and works and got.stale)
         self._check(who, key, got)
+
+    def _note_newest(self, key: str) -> None:
+        """The key was loaded. Where a process has yet to have its tag forgotten, the tier may lose
+        what another wrote meanwhile: then nothing is certain."""
+        if any(TAGS[key] in cache.forgetting for cache in self.caches):
+            self.newest.pop(key, None)
+        else:
+            self.newest[key] = self.clock.now()
 
     @rule(who=WHO, key=KEYS)
     def peek(self, who: int, key: str) -> None:
@@ -127,7 +135,7 @@ class Caches(RuleBasedStateMachine):
         first, again, other, last = self.run(gets())
         assert first.value == again.value == last.value
         if len(self.loaded) > before:
-            self.newest[key] = self.clock.now()
+            self._note_newest(key)
         self._check(who, key, first)
         self._check(1 - who, key, other)
 
