@@ -144,8 +144,8 @@ async def _serve(folder: str) -> None:
 def _api(core: Core) -> Api:
     return Api(
         teams=Teams([TeamKey("bench", SecretStr(KEY))]),
-        scout=core.scout,
-        reader=RunReader(core.runs, core.ledger, core.scout),
+        scout=core.runner,
+        reader=RunReader(core.runs, core.ledger, core.runner),
         feed=RunFeed(core.ledger, core.orchestrator),
         people=core.people,
         sources=("sample",),

@@ -92,10 +92,6 @@ class Core:
     drafting: Drafting
     forgetting: Forgetting
 
-    @property
-    def scout(self) -> Runner:
-        return self.runner
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fakes:

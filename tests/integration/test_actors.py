@@ -219,11 +219,11 @@ async def test_cancelling_a_scout_aborts_its_run(tmp_path: Path, apify: FakeApif
     actor.usage_usd = 0.25
     async with product(tmp_path, apify, apify_actors_file=one_actor(tmp_path)) as core:
         person = await core.people.person("test", "1")
-        run_id = await core.scout.create(person.id, ScoutRequest(sources=("apify",)))
-        await core.scout.launch(run_id)
+        run_id = await core.runner.create(person.id, ScoutRequest(sources=("apify",)))
+        await core.runner.launch(run_id)
         await apify.until(lambda: bool(apify.seen("run")))
-        assert await core.scout.cancel(run_id)
-        result = await core.scout.wait(run_id)
+        assert await core.runner.cancel(run_id)
+        result = await core.runner.wait(run_id)
         assert result.status == "cancelled"
         assert result.receipt is not None
         assert result.receipt.spent.apify_usd == 0.25

@@ -34,7 +34,7 @@ def source(tmp_path: Path) -> str:
 async def run_of(core: Core, source: str) -> str:
     """A run's id, with its request."""
     person = await core.people.person("test", "1")
-    return await core.scout.create(person.id, ScoutRequest(profile=PROFILE, sources=(source,)))
+    return await core.runner.create(person.id, ScoutRequest(profile=PROFILE, sources=(source,)))
 
 
 async def test_discovery_into_matching_into_action(tmp_path: Path, source: str) -> None:
@@ -66,8 +66,8 @@ async def test_every_agent_reports_to_the_orchestrator(tmp_path: Path, source: s
         run_id = await run_of(core, source)
         heard: list[Event] = []
         core.orchestrator.subscribe(heard.append)
-        await core.scout.launch(run_id)
-        result = await core.scout.wait(run_id)
+        await core.runner.launch(run_id)
+        result = await core.runner.wait(run_id)
         assert result.status == "completed"
         assert heard == (await core.ledger.events(run_id))[1:]
         completed = [e.data for e in heard if e.type is EventType.STEP_COMPLETED]

@@ -81,9 +81,9 @@ async def scout(core: Core, *sources: str, **profile: object) -> ScoutResult:
     """One scout."""
     person = await core.people.person("test", "1")
     request = ScoutRequest(profile=Profile(**profile), sources=sources or core.settings.sources)  # type: ignore[arg-type]
-    run_id = await core.scout.create(person.id, request)
-    await core.scout.launch(run_id)
-    return await core.scout.wait(run_id)
+    run_id = await core.runner.create(person.id, request)
+    await core.runner.launch(run_id)
+    return await core.runner.wait(run_id)
 
 
 def titles(result: ScoutResult | Discovery) -> list[str]:
@@ -817,11 +817,11 @@ async def test_a_scout_is_cancelled_while_a_feed_hangs(tmp_path: Path, server: F
     server.route("/one").hold()
     async with product(tmp_path, [feed(server, "one")]) as core:
         person = await core.people.person("test", "1")
-        run_id = await core.scout.create(person.id, ScoutRequest(sources=("feeds",)))
-        await core.scout.launch(run_id)
+        run_id = await core.runner.create(person.id, ScoutRequest(sources=("feeds",)))
+        await core.runner.launch(run_id)
         await server.until(lambda: server.route("/one").requests == 1)
-        assert await core.scout.cancel(run_id)
-        assert (await core.scout.wait(run_id)).status == "cancelled"
+        assert await core.runner.cancel(run_id)
+        assert (await core.runner.wait(run_id)).status == "cancelled"
 
 
 @pytest.mark.unmeasured  # many postings

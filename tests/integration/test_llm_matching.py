@@ -61,9 +61,9 @@ async def scouted(core: Core, source: str, **fields: object) -> ScoutResult:
     user = await core.people.person("test", "1")
     values: dict[str, object] = {"profile": PERSON, "sources": (source,), "drafts": 0}
     request = ScoutRequest(**(values | fields))  # type: ignore[arg-type]
-    run_id = await core.scout.create(user.id, request)
-    await core.scout.launch(run_id)
-    return await core.scout.wait(run_id)
+    run_id = await core.runner.create(user.id, request)
+    await core.runner.launch(run_id)
+    return await core.runner.wait(run_id)
 
 
 async def test_a_model_ranks_the_best(tmp_path: Path, server: LlmServer, source: str) -> None:
@@ -255,9 +255,9 @@ async def test_another_person_is_judged_anew(
         await scouted(core, source)
         other = await core.people.person("test", "2")
         request = ScoutRequest(profile=PERSON, sources=(source,), drafts=0)
-        run_id = await core.scout.create(other.id, request)
-        await core.scout.launch(run_id)
-        await core.scout.wait(run_id)
+        run_id = await core.runner.create(other.id, request)
+        await core.runner.launch(run_id)
+        await core.runner.wait(run_id)
     assert len(server.asked_for("match")) == 2
 
 

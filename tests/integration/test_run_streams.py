@@ -67,7 +67,7 @@ async def streams(
     async with build_core(local_settings(folder)) as core:
         feed = RunFeed(core.ledger, core.orchestrator, look_s=look_s)
         served = EventStreams(
-            RunReader(core.runs, core.ledger, core.scout),
+            RunReader(core.runs, core.ledger, core.runner),
             feed,
             heartbeat_s=heartbeat_s,
             write_max_s=write_max_s,
