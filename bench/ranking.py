@@ -8,6 +8,7 @@ the quality as a picture.
 """
 
 import asyncio
+import gc
 import json
 import math
 import os
@@ -21,6 +22,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 # As the program has it; the peers below would load OpenBLAS before the ranker does.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -38,6 +40,7 @@ from agents.lanes import RANKING
 from agents.matching.filters import PlaceWish, sift
 from agents.matching.ranker import Ranker
 from agents.matching.wish import Wish
+from bot.cli.run import GC_THRESHOLDS
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 SIZES = (5_000, 50_000)
@@ -120,6 +123,9 @@ def main() -> None:
         print(f"{name:12}" + "".join(f"{figure:8.3f}" for figure in figures))
     real = _read(Path(folder) / "opportunities_public.jsonl")
     profiles = [one.profile for one in judged[:PROFILES]]
+    gc.collect()  # as the program does once it runs
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     for size in SIZES:
         _print_speed(size, _repeated(real, size), profiles)
     if "--plot" in sys.argv:
@@ -203,6 +209,7 @@ def _print_speed(size: int, postings: Sequence[Opportunity], profiles: Sequence[
     profile_ms: dict[str, list[float]] = defaultdict(list)
     lags_ms: list[float] = []
     for _ in range(ROUNDS):
+        gc.callbacks.append(Collections.note)
         ours, seconds, lags = asyncio.run(_probed(lambda: Ours(postings)))
         index_s["webscout"].append(seconds)
         lags_ms += lags
@@ -210,6 +217,7 @@ def _print_speed(size: int, postings: Sequence[Opportunity], profiles: Sequence[
             _, seconds, lags = asyncio.run(_probed(partial(ours.first, profile)))
             profile_ms["webscout"].append(1000 * seconds)
             lags_ms += lags
+        gc.callbacks.remove(Collections.note)
         for kind in (Bm25, Tfidf):
             start = time.perf_counter()
             peer = kind(postings)
@@ -227,6 +235,25 @@ def _print_speed(size: int, postings: Sequence[Opportunity], profiles: Sequence[
         print(f"{name:12}{index:12.2f}{index_ratio:8.1f}{profile_time:14.2f}{ratio:8.1f}")
     lags_ms.sort()
     print(f"event loop lag, ms: p99 {lags_ms[int(0.99 * len(lags_ms))]:.1f}, max {lags_ms[-1]:.1f}")
+    pauses = [1000 * seconds for seconds in Collections.pauses_s]
+    Collections.pauses_s.clear()
+    longest = max(pauses, default=0.0)
+    print(f"full garbage collections among it: {len(pauses)}, longest {longest:.1f} ms")
+
+
+class Collections:
+    """How long Python's full garbage collections stopped everything, while it is subscribed."""
+
+    pauses_s: ClassVar[list[float]] = []
+    _began = 0.0
+
+    @classmethod
+    def note(cls, phase: str, info: dict[str, int]) -> None:
+        """A callback of the collector."""
+        if phase == "start":
+            cls._began = time.perf_counter()
+        elif info["generation"] == 2:
+            cls.pauses_s.append(time.perf_counter() - cls._began)
 
 
 async def _probed(work: Callable[[], Ours | list[str]]) -> tuple[Ours, float, list[float]]:
