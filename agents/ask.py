@@ -15,57 +15,47 @@ import json
 import logging
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 from typing import TypeVar
 
 from pydantic import ValidationError
 
-from agents.ask_report import ask_report_of
+from agents.ask_calls import HANDED_ON, handed_on, in_hand, summary, waiting
 from agents.ask_state import (
     AskState,
+    Failure,
     Talk,
     keep_found,
     keep_ranked,
     keep_talk,
     keep_written,
-    restore_scout,
+    restore_found,
+    restore_ranked,
     restore_talk,
     restore_written,
-    scout_of,
 )
-from agents.ask_tools import (
-    Done,
-    at_rank,
-    done_here,
-    drafted,
-    failed,
-    scout_request,
-    scouted,
-)
-from agents.configs import AskConfig, Overrides, find_ask_config
-from agents.discovery.port import Sources
-from agents.domain.ask import AskRequest, AskResult
+from agents.ask_tools import Done, at_rank, changed, done_here, drafted, failed, scouted
+from agents.configs import AskConfig
 from agents.domain.codec import PROFILE
+from agents.domain.errors import InvalidValue
 from agents.domain.match import Match
+from agents.domain.profile import Profile
 from agents.llm.accounts import RunAccount
 from agents.llm.port import LlmUnavailable, Message, Role, ToolCall
-from agents.scout import ScoutSteps, limits_of
-from agents.scout_report import EMPTY, REPORT
+from agents.scout import LLM_SHARE, ScoutSteps, limits_of
+from agents.scout_report import REPORT
 from agents.scout_state import restore_discovery, restore_matching
 from agents.store.codec import ASK_REQUEST
 from agents.store.outcomes import OutcomeStore
 from agents.store.people import PeopleStore
 from agents.store.postings import PostingStore
-from agents.store.runs import RunRow, RunStore
+from agents.store.runs import RunStore
 from agents.triage.agent import Asked, TriageAgent, Turn
 from agents.triage.memory import EXCHANGES_MAX, Exchange, remembered
-from agents.triage.tools import DraftCall, ScoutCall, WrongCall, read_call
+from agents.triage.tools import ChangeProfileCall, DraftCall, WrongCall, read_call
 from resilience.saga import (
-    KILL_SWITCHES,
     Kept,
     KillSwitch,
-    RunEnd,
-    RunStatus,
     Saga,
     Step,
     StepContext,
@@ -75,13 +65,10 @@ from resilience.saga import (
 
 PROBLEMS_MAX = 2
 """How often a model is told that its answer can't be used; then the rules take over."""
-LLM_SHARE = 0.75
 TOOL_SHARE = 0.9
 """What of a step's time its work may take: then it is skipped, and triage told."""
 UNUSABLE = "the language model's answers could not be used"
-NOTHING_DONE = "I could not find out what to do. Please say it in other words."
 _BEFORE = "ask-before"
-_HANDED_ON = {"scout": "discover", "draft": "act"}
 
 T = TypeVar("T")
 
@@ -111,8 +98,8 @@ class AskSteps:
     def saga(self, config: AskConfig) -> Saga[AskState]:
         """The saga under a configuration."""
         bound = _BoundSteps(self, config)
-        found = partial(restore_scout, partial(restore_discovery, self._postings))
-        ranked = partial(restore_scout, partial(restore_matching, self._outcomes))
+        found = partial(restore_found, partial(restore_discovery, self._postings))
+        ranked = partial(restore_ranked, partial(restore_matching, self._outcomes))
         written = partial(restore_written, self._outcomes)
         return Saga(
             name="ask",
@@ -165,22 +152,19 @@ class AskSteps:
     async def plan(
         self, state: AskState, context: StepContext, config: AskConfig
     ) -> StepOutcome[AskState]:
-        """Look at what came of the last call, then decide the next move."""
+        """Look at what came of the last calls, then decide the next move."""
         talk = state.talk if state.talk.turns else await self._opened(state)
         if talk.pending:
-            talk = _observed(state, talk)
-            if talk.pending:
-                return _handed_on(state, talk)
-        if not talk.reply:
+            talk = await self._observed(state, talk, context, config)
+        elif not talk.reply:
             turn, talk = await self._next_turn(state, talk, context, config)
             if turn.calls:
                 talk = await self._called(state, talk, turn.calls, context, config)
-            if turn.reply:
-                talk = replace(talk, reply=turn.reply)
+            talk = replace(talk, reply=turn.reply or talk.reply)
         if talk.pending:
-            return _handed_on(state, talk)
+            return handed_on(state, talk)
         if talk.routed and not talk.reply:
-            talk = replace(talk, reply=_summary(talk))
+            talk = replace(talk, reply=summary(talk))
         return StepOutcome(
             state=replace(state, talk=talk, failed=None), then="reply" if talk.reply else "plan"
         )
@@ -199,7 +183,7 @@ class AskSteps:
     ) -> tuple[Turn, Talk]:
         """What to do next: as the model says, or the rules where it says nothing of use."""
         if talk.routed:
-            return Turn(reply=_summary(talk)), talk
+            return Turn(reply=summary(talk)), talk
         if talk.problems > PROBLEMS_MAX:
             return await self._by_rules(state, talk, context, UNUSABLE, replaced=True)
         asked = Asked(
@@ -212,8 +196,7 @@ class AskSteps:
         try:
             turn = await self._triage.next_turn(asked)
         except LlmUnavailable as out:
-            why = "no language model answers now" if out.configured else out.problem
-            return await self._by_rules(state, talk, context, why, replaced=out.configured)
+            return await self._by_rules(state, talk, context, out.told, replaced=out.configured)
         if turn.problem is None:
             return turn, replace(talk, problems=0) if turn.reply else talk
         return await self._again(state, talk, context, turn)
@@ -241,7 +224,7 @@ class AskSteps:
             await context.degrade("understood without AI")
         talk = replace(talk, routed=True, without_ai=why)
         if any(action.ok for action in talk.actions):
-            return Turn(reply=_summary(talk)), talk
+            return Turn(reply=summary(talk)), talk
         return self._triage.routed(state.request.text), talk
 
     async def _called(
@@ -252,18 +235,19 @@ class AskSteps:
         context: StepContext,
         config: AskConfig,
     ) -> Talk:
-        """Carry out the calls that need no other agent, side by side; the others are pending."""
-        talk = replace(
-            talk, turns=(*talk.turns, Message(role=Role.ASSISTANT, text="", calls=tuple(calls)))
-        )
-        here = [call for call in calls if call.name not in _HANDED_ON or _wrong(call)]
+        """Carry out the calls that need no other agent, side by side; the others are pending. What
+        is said of a list that is yet to be made waits for it."""
+        said = Message(role=Role.ASSISTANT, text="", calls=tuple(calls))
+        talk = replace(talk, turns=(*talk.turns, said))
+        later, here = waiting(state.request, talk.profile, calls)
         work = (self._in_time(state, talk, call, context, config) for call in here)
         dones = await asyncio.gather(*work)
         for done in dones:
             talk = done.into(talk)
-        pending = tuple(call for call in calls if call not in here)
-        wrong = not pending and not any(done.ok for done in dones)
-        return replace(talk, pending=pending, problems=talk.problems + 1 if wrong else 0)
+        wrong = not later and not any(done.ok for done in dones)
+        scouts = talk.scouted or any(call.name == "scout" for call in later)
+        problems = talk.problems + 1 if wrong else 0
+        return replace(talk, pending=later, scouted=scouts, problems=problems)
 
     async def _in_time(
         self,
@@ -275,23 +259,55 @@ class AskSteps:
     ) -> Done:
         """What came of a call; one that takes too long is skipped, and that is said."""
         try:
-            async with asyncio.timeout(config.tool_timeout_s):
-                shortlist = await self._shortlist(state)
-            return done_here(call.id, read_call(call), talk.profile, shortlist)
+            wanted = read_call(call)
         except WrongCall as wrong:
-            return failed(call.id, call.name[:40], str(wrong))
+            return failed(call, str(wrong))
+        try:
+            async with asyncio.timeout(config.tool_timeout_s):
+                shortlist = await self._shortlist(state, talk)
+            return done_here(call.id, wanted, talk.profile, shortlist, state.request)
+        except (WrongCall, InvalidValue) as wrong:
+            return failed(call, str(wrong), told=True)
         except TimeoutError:
             await context.degrade(f"{call.name} skipped")
-            return failed(call.id, call.name, "it took too long and was skipped")
+            return failed(call, "it took too long and was skipped", told=True)
 
-    async def _shortlist(self, state: AskState) -> Sequence[Match]:
-        """What ranks mean: this run's shortlist, else the person's last one."""
-        if state.scout is not None and state.scout.matching is not None:
-            return state.scout.matching.matches
-        run_id = await self._runs.last_answered_run_of(state.user_id)
-        if run_id is None or not state.request.remember:
+    async def _observed(
+        self, state: AskState, talk: Talk, context: StepContext, config: AskConfig
+    ) -> Talk:
+        """The conversation with what came of the calls that were handed on, and of those that
+        waited for them."""
+        for call in in_hand(talk.pending):
+            done = await self._came_of(state, talk, call)
+            talk = replace(done.into(talk), pending=talk.pending[1:])
+        while talk.pending and talk.pending[0].name not in HANDED_ON:
+            done = await self._in_time(state, talk, talk.pending[0], context, config)
+            talk = replace(done.into(talk), pending=talk.pending[1:])
+        return talk
+
+    async def _came_of(self, state: AskState, talk: Talk, call: ToolCall) -> Done:
+        if state.failed is not None and state.failed.call_id == call.id:
+            return failed(call, state.failed.why, told=True)
+        wanted = read_call(call)
+        if not isinstance(wanted, DraftCall):
+            assert state.ranked is not None  # noqa: S101 - the scout was carried out
+            return scouted(call.id, state.ranked)
+        try:
+            shortlist = await self._shortlist(state, talk)
+            postings = [at_rank(shortlist, rank).opportunity for rank in wanted.ranks]
+        except WrongCall as wrong:
+            return failed(call, str(wrong), told=True)
+        return drafted(call.id, postings, state.drafts)
+
+    async def _shortlist(self, state: AskState, talk: Talk) -> Sequence[Match]:
+        """What ranks mean: this run's shortlist; where it has asked for none, the person's last
+        one."""
+        if state.ranked is not None and state.ranked.matching is not None:
+            return state.ranked.matching.matches
+        if talk.scouted or not state.request.remember:
             return ()
-        return await self._outcomes.matches(run_id)
+        run_id = await self._runs.last_answered_run_of(state.user_id)
+        return () if run_id is None else await self._outcomes.matches(run_id)
 
     # --- what other agents do ----------------------------------------------------------------
 
@@ -300,84 +316,109 @@ class AskSteps:
     ) -> StepOutcome[AskState]:
         """Gather postings; triage is told when that does not work."""
         assert state.scout is not None  # noqa: S101 - what it is handed
-        work = self._scout.discover(state.scout, context)
-        outcome = await _tried(work, config.discover_deadline_s)
+        outcome = await _tried(
+            self._scout.discover(state.scout, context), config.discover_deadline_s
+        )
         if isinstance(outcome, str):
-            await context.degrade("scout skipped")
-            return StepOutcome(state=replace(state, failed=outcome), then="plan")
+            return await self._skipped(state, context, outcome)
         scout = outcome.state
         return StepOutcome(state=replace(state, scout=scout, failed=None), report=outcome.report)
 
     async def match(
         self, state: AskState, context: StepContext, config: AskConfig
     ) -> StepOutcome[AskState]:
-        """Filter and rank what was found."""
+        """Filter and rank what was found; only now does it take the place of an earlier list."""
         assert state.scout is not None  # noqa: S101 - what it is handed
-        outcome = await self._scout.match(state.scout, context, config)
-        scout = replace(state, scout=outcome.state, failed=None)
-        return StepOutcome(state=scout, report=outcome.report, then="plan")
+        work = self._scout.match(state.scout, context, config)
+        outcome = await _tried(work, config.match_deadline_s)
+        if isinstance(outcome, str):
+            return await self._skipped(state, context, outcome)
+        scout = outcome.state
+        ranked = replace(state, scout=scout, ranked=scout, failed=None)
+        return StepOutcome(state=ranked, report=outcome.report, then="plan")
 
     async def act(
         self, state: AskState, context: StepContext, config: AskConfig
     ) -> StepOutcome[AskState]:
-        """Draft applications for the ranks that were asked for."""
-        call = read_call(state.talk.pending[0])
-        assert isinstance(call, DraftCall)  # noqa: S101 - what it is handed
-        try:
-            shortlist = await self._shortlist(state)
-            postings = [at_rank(shortlist, rank).opportunity for rank in call.ranks]
-        except WrongCall as wrong:
-            return StepOutcome(state=replace(state, failed=str(wrong)), then="plan")
+        """Draft applications for all the ranks that were asked for at once; ranks that are not on
+        the list are told of by `plan`."""
+        shortlist = {match.rank: match for match in await self._shortlist(state, state.talk)}
+        calls = [read_call(call) for call in in_hand(state.talk.pending)]
+        ranks = dict.fromkeys(r for c in calls if isinstance(c, DraftCall) for r in c.ranks)
+        postings = [shortlist[rank].opportunity for rank in ranks if rank in shortlist]
         work = self._scout.draft(context, postings, state.talk.profile, state.user_id, config)
         made = await _tried(work, config.act_deadline_s)
         if isinstance(made, str):
-            await context.degrade("draft skipped")
-            return StepOutcome(state=replace(state, failed=made), then="plan")
+            return await self._skipped(state, context, made)
         written = {draft.opportunity_id: draft for draft in (*state.drafts, *made.drafts)}
         acted = replace(
             state,
             drafts=tuple(written.values()),
-            drafted_without_ai=made.without_ai,
+            drafted_without_ai=made.without_ai or state.drafted_without_ai,
             failed=None,
         )
         return StepOutcome(state=acted, report={"drafts": len(made.drafts)}, then="plan")
 
-    async def show_unranked(self, run_id: str, state: AskState) -> None:
-        """Keep what a run that was stopped had found, unranked."""
-        if state.scout is not None:
-            await self._scout.show_unranked(run_id, state.scout)
+    async def _skipped(
+        self, state: AskState, context: StepContext, why: str
+    ) -> StepOutcome[AskState]:
+        """Go on without what the first pending call wanted."""
+        call = state.talk.pending[0]
+        await context.degrade(f"{call.name} skipped")
+        failure = Failure(call_id=call.id, why=why)
+        return StepOutcome(
+            state=replace(state, failed=failure), report={"skipped": True}, then="plan"
+        )
+
+    async def show_unranked(self, run_id: str, state: AskState) -> bool:
+        """Keep what a run that was stopped had found, unranked; False when that is nothing."""
+        scout = state.scout
+        if scout is None or scout.discovery is None:
+            scout = state.ranked
+        if scout is None:
+            return False
+        await self._scout.show_unranked(run_id, scout)
+        return scout.discovery is not None
 
     # --- reply -------------------------------------------------------------------------------
 
     async def reply(self, state: AskState, context: StepContext) -> StepOutcome[AskState]:
-        """Keep what they told of themselves and what they want saved: only now, when all is done.
-        What was there before is kept first, so that it can be put back."""
-        talk = state.talk
-        new_profile = state.request.remember and talk.profile != state.request.profile
-        kept = {item.opportunity_id for item in await self._people.saved(state.user_id)}
+        """Keep what they told of themselves and what they want saved: only now, when all is done,
+        and beside what they changed meanwhile. What was there before is kept first, so that it can
+        be put back."""
+        user_id, talk = state.user_id, state.talk
+        profile = await self._people.profile(user_id)
+        told = map(read_call, talk.changes)
+        changes = [change for change in told if isinstance(change, ChangeProfileCall)]
+        new = reduce(changed, changes, profile)
+        kept = {item.opportunity_id for item in await self._people.saved(user_id)}
         saves = [name for name in dict.fromkeys(talk.saves) if name not in kept]
-        if new_profile or saves:
-            profile = PROFILE.dump_json(state.request.profile).decode() if new_profile else None
-            before = json.dumps({"profile": profile, "saved": saves})
+        if await self._runs.text(context.run_id, _BEFORE) is None and (new != profile or saves):
+            before = json.dumps({"profile": _json(profile), "now": _json(new), "saved": saves})
             await self._runs.keep_text(context.run_id, _BEFORE, before)
-        if new_profile:
-            await self._people.keep_profile(state.user_id, talk.profile)
+        if new != profile:
+            await self._people.keep_profile(user_id, new)
         for opportunity_id in saves:
-            await self._people.save(state.user_id, opportunity_id)
+            await self._people.save(user_id, opportunity_id)
         return StepOutcome(state=state, report={"actions": len(talk.actions)})
 
     async def unremember(self, run_id: str) -> str | None:
-        """The undo of `reply`: the profile as it was, and nothing saved."""
+        """The undo of `reply`: the profile as it was, if nobody has changed it since, and nothing
+        saved."""
         run, kept = await self._runs.get(run_id), await self._runs.text(run_id, _BEFORE)
         if run is None or kept is None:
             return None
         before = json.loads(kept)
-        if before["profile"] is not None:
+        if _json(await self._people.profile(run.user_id)) == before["now"]:
             profile = PROFILE.validate_json(before["profile"])
             await self._people.keep_profile(run.user_id, profile)
         for opportunity_id in before["saved"]:
             await self._people.unsave(run.user_id, opportunity_id)
         return "what was to be remembered is as it was before"
+
+
+def _json(profile: Profile) -> str:
+    return PROFILE.dump_json(profile).decode()
 
 
 def _exchange(texts: dict[str, str]) -> Exchange:
@@ -388,42 +429,6 @@ def _exchange(texts: dict[str, str]) -> Exchange:
     except ValidationError:
         return Exchange("(not known any more)", "")
     return Exchange(asked.text, report.reply)
-
-
-def _observed(state: AskState, talk: Talk) -> Talk:
-    """The conversation with what came of the call that was handed on."""
-    call, *rest = talk.pending
-    if state.failed is not None:
-        done = failed(call.id, call.name, state.failed)
-    elif call.name == "scout":
-        done = scouted(call.id, state)
-    else:
-        done = drafted(call.id, state.drafts)
-    return replace(done.into(talk), pending=tuple(rest))
-
-
-def _handed_on(state: AskState, talk: Talk) -> StepOutcome[AskState]:
-    """Go on with the first pending call."""
-    call = read_call(talk.pending[0])
-    scout = state.scout
-    if isinstance(call, ScoutCall):
-        talk = replace(talk, scout=scout_request(state.request, talk.profile, call))
-        scout = scout_of(state, talk)
-    following = _HANDED_ON[talk.pending[0].name]
-    return StepOutcome(state=replace(state, talk=talk, scout=scout, failed=None), then=following)
-
-
-def _wrong(call: ToolCall) -> bool:
-    try:
-        read_call(call)
-    except WrongCall:
-        return True
-    return False
-
-
-def _summary(talk: Talk) -> str:
-    """What the tools did, in words: the answer where no model words one."""
-    return "\n".join(talk.told) or NOTHING_DONE
 
 
 async def _tried(work: Awaitable[T], deadline_s: float) -> T | str:
@@ -458,78 +463,3 @@ class _BoundSteps:
 
     async def act(self, state: AskState, context: StepContext) -> StepOutcome[AskState]:
         return await self.steps.act(state, context, self.config)
-
-
-class AskWorkflow:
-    """Implements the runner's Workflow."""
-
-    kind = "ask"
-    request_type = AskRequest
-    default_config = "ask@1"
-
-    def __init__(
-        self, steps: AskSteps, sources: Sources, runs: RunStore, outcomes: OutcomeStore
-    ) -> None:
-        self._steps = steps
-        self._sources = sources
-        self._runs = runs
-        self._outcomes = outcomes
-
-    def check(self, request: AskRequest) -> None:
-        """Raise InvalidValue for an unknown source or configuration."""
-        find_ask_config(request.config)
-        for spec in request.sources:
-            self._sources.check(spec)
-
-    def read(self, body: str | None) -> AskRequest | None:
-        """The request that was kept so, or None."""
-        try:
-            return None if body is None else ASK_REQUEST.validate_json(body)
-        except ValidationError:
-            return None
-
-    def write(self, request: AskRequest) -> str:
-        """The request as JSON."""
-        return ASK_REQUEST.dump_json(request).decode()
-
-    def blank(self, config: str) -> AskRequest:
-        """A request that stands in for one that is gone."""
-        return AskRequest(text="-", config=config)
-
-    def saga(self, config: str, overrides: Overrides) -> Saga[AskState]:
-        """The steps under a configuration; raises InvalidValue when it is not there."""
-        return self._steps.saga(overrides.applied(find_ask_config(config).values))
-
-    def begin(self, run_id: str, user_id: str, request: AskRequest) -> AskState:
-        """The state in which the first step finds it."""
-        talk = Talk(profile=request.profile)
-        return AskState(run_id=run_id, user_id=user_id, request=request, talk=talk)
-
-    async def keep_report(self, end: RunEnd[AskState]) -> None:
-        """Keep what the run came to, beside its matches and drafts."""
-        stopped = end.status is RunStatus.CANCELLED or end.error_type in KILL_SWITCHES
-        scout = end.state.scout
-        if found := stopped and scout is not None and scout.discovery is not None:
-            await self._steps.show_unranked(end.run_id, end.state)
-        body = REPORT.dump_json(ask_report_of(end, partial=found)).decode()
-        await self._runs.keep_text(end.run_id, "report", body)
-
-    async def result(self, run: RunRow) -> AskResult:
-        """What came of it, as far as it has come."""
-        text = await self._runs.text(run.id, "report")
-        report = EMPTY if text is None else REPORT.validate_json(text)
-        read = self._outcomes.unscored if report.partial else self._outcomes.matches
-        return AskResult(
-            run_id=run.id,
-            status=run.status,
-            partial=report.partial,
-            receipt=report.receipt,
-            reply=report.reply,
-            actions=report.actions,
-            matches=tuple(await read(run.id)),
-            drafts=tuple(await self._outcomes.drafts(run.id)),
-            funnel=report.funnel,
-            notices=report.notices,
-            usage=report.usage,
-            error=report.error,
-        )

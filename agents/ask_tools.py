@@ -5,17 +5,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from agents.ask_state import AskState, Talk
+from agents.ask_state import Talk
 from agents.domain.ask import AskRequest, ToolUse
 from agents.domain.draft import Draft, DraftMethod
 from agents.domain.match import Match, MatchMethod
+from agents.domain.opportunity import Opportunity
 from agents.domain.profile import LOCATIONS_MAX, SKILLS_MAX, Profile
 from agents.domain.run import QUERY_MAX, ScoutRequest
 from agents.domain.skill import canonical_skill
-from agents.domain.untrusted import without_instructions
-from agents.llm.port import Message, Role
+from agents.llm.port import Message, Role, ToolCall
+from agents.llm.quoting import quoted
 from agents.llm.tokens import cut_to
-from agents.triage.agent import as_json
+from agents.scout_report import funnel_of
+from agents.scout_state import ScoutState
+from agents.triage.agent import as_json, plain_reply
 from agents.triage.tools import (
     AskBackCall,
     Call,
@@ -27,6 +30,7 @@ from agents.triage.tools import (
 )
 
 RESULT_TOKENS_MAX = 900
+TOOL_NAME_MAX = 40
 _SHOWN = 10
 
 T = TypeVar("T")
@@ -56,30 +60,35 @@ class Done:
         )
 
 
-def failed(call_id: str, tool: str, why: str) -> Done:
-    """A call that came to nothing."""
-    told = f"{tool.replace('_', ' ').capitalize()} did not work: {why}."
-    return Done(call_id=call_id, tool=tool, ok=False, result={"error": why}, told=told)
+def failed(call: ToolCall, why: str, *, told: bool = False) -> Done:
+    """A call that came to nothing. What is wrong with the call itself is for the model only."""
+    tool = call.name[:TOOL_NAME_MAX]
+    words = f"{tool.replace('_', ' ').capitalize()} did not work: {why}."
+    return Done(
+        call_id=call.id, tool=tool, ok=False, result={"error": why}, told=words if told else ""
+    )
 
 
-def done_here(call_id: str, call: Call, profile: Profile, shortlist: Sequence[Match]) -> Done:
+def done_here(
+    call_id: str,
+    call: Call,
+    profile: Profile,
+    shortlist: Sequence[Match],
+    request: AskRequest,
+) -> Done:
     """Do what a call asks for that needs no other agent; raises WrongCall for a rank that is not
-    on the list."""
+    on the list, and for what is not remembered, InvalidValue for what no profile takes."""
+    if isinstance(call, (SaveCall, ChangeProfileCall)) and not request.remember:
+        raise WrongCall("nothing is remembered for this caller; say it in the request's profile")
     match call:
         case SaveCall(ranks=ranks):
             return _save(call_id, [at_rank(shortlist, rank) for rank in ranks])
         case ExplainCall(rank=rank):
             return _explain(call_id, at_rank(shortlist, rank))
         case ChangeProfileCall():
-            return _change(call_id, changed(profile, call))
+            return _change(call_id, call, changed(profile, call))
         case AskBackCall(question=question):
-            return Done(
-                call_id=call_id,
-                tool="ask_back",
-                ok=True,
-                result={"asked": True},
-                change=lambda talk: replace(talk, reply=question),
-            )
+            return _ask_back(call_id, plain_reply(question))
         case _:
             raise WrongCall("another agent does that")
 
@@ -116,7 +125,21 @@ def _explain(call_id: str, match: Match) -> Done:
     return Done(call_id=call_id, tool="explain", ok=True, result=_as_data(match), told=told)
 
 
-def _change(call_id: str, profile: Profile) -> Done:
+def _ask_back(call_id: str, question: str) -> Done:
+    if not question:
+        raise WrongCall("the question is empty")
+    return Done(
+        call_id=call_id,
+        tool="ask_back",
+        ok=True,
+        result={"asked": True},
+        change=lambda talk: replace(talk, reply=question),
+    )
+
+
+def _change(call_id: str, call: ChangeProfileCall, profile: Profile) -> Done:
+    """Each of several changes of one turn counts: they are made one after the other."""
+    made = ToolCall(id=call_id, name="change_profile", arguments=call.model_dump_json())
     known = {
         "skills": ", ".join(profile.skills[:20]),
         "places": ", ".join(profile.locations),
@@ -131,7 +154,9 @@ def _change(call_id: str, profile: Profile) -> Done:
         ok=True,
         result={"profile": words},
         told=f"Noted. Your profile now: {words or 'empty'}.",
-        change=lambda talk: replace(talk, profile=profile),
+        change=lambda talk: replace(
+            talk, profile=changed(talk.profile, call), changes=(*talk.changes, made)
+        ),
     )
 
 
@@ -162,7 +187,7 @@ def scout_request(asked: AskRequest, profile: Profile, call: ScoutCall) -> Scout
         profile=replace(
             profile,
             skills=tuple(dict.fromkeys((*call.skills, *profile.skills)))[:SKILLS_MAX],
-            locations=tuple(call.locations) if places else profile.locations,
+            locations=tuple(call.locations) or (() if call.remote else profile.locations),
             remote=bool(call.remote) if places else profile.remote,
             kinds=tuple(call.kinds) or profile.kinds,
             min_pay=call.min_pay.min_pay() if call.min_pay else profile.min_pay,
@@ -175,41 +200,41 @@ def scout_request(asked: AskRequest, profile: Profile, call: ScoutCall) -> Scout
     )
 
 
-def scouted(call_id: str, state: AskState) -> Done:
+def scouted(call_id: str, scout: ScoutState) -> Done:
     """What a scout came to."""
-    assert state.scout is not None  # noqa: S101 - it was carried out
-    discovery, matching = state.scout.discovery, state.scout.matching
-    assert discovery is not None  # noqa: S101 - it was carried out
-    assert matching is not None  # noqa: S101 - it was carried out
+    funnel = funnel_of(scout, shown=True)
+    matches = () if scout.matching is None else scout.matching.matches
     left_out = {
-        "duplicates": discovery.duplicates,
-        "expired": matching.expired,
-        "inactive": matching.inactive,
-        **matching.filtered,
+        "duplicates": funnel.duplicates,
+        "expired": funnel.expired,
+        "inactive": funnel.inactive,
+        **funnel.filtered,
     }
     result = {
-        "found": discovery.found,
-        "ranked": matching.ranked,
+        "found": funnel.found,
+        "ranked": funnel.ranked,
         "left_out": {name: count for name, count in left_out.items() if count},
-        "shortlist": [_as_data(match) for match in matching.matches[:_SHOWN]],
+        "shortlist": [_as_data(match) for match in matches[:_SHOWN]],
     }
-    shown = len(matching.matches)
-    told = f"Of {discovery.found:,} postings found {matching.ranked:,} fit; the best {shown} are:"
-    if not shown:
-        told = f"Of {discovery.found:,} postings found none fits what you asked for."
+    found = f"Found {funnel.found:,} posting{'' if funnel.found == 1 else 's'}"
+    told = f"{found}, {funnel.ranked:,} of them within what you asked for; the best come first."
+    if not matches:
+        told = f"{found}, and none fits what you asked for."
     return Done(call_id=call_id, tool="scout", ok=True, result=result, told=told)
 
 
-def drafted(call_id: str, drafts: Sequence[Draft]) -> Done:
-    """What drafting came to."""
-    by_model = sum(draft.method is DraftMethod.LLM for draft in drafts)
-    count = f"{len(drafts)} draft{'s' if len(drafts) > 1 else ''}"
+def drafted(call_id: str, postings: Sequence[Opportunity], drafts: Sequence[Draft]) -> Done:
+    """What drafting for these postings came to."""
+    wanted = {posting.id for posting in postings}
+    mine = [draft for draft in drafts if draft.opportunity_id in wanted]
+    by_model = sum(draft.method is DraftMethod.LLM for draft in mine)
+    titles = ", ".join(f"“{posting.title}”" for posting in postings)
     return Done(
         call_id=call_id,
         tool="draft",
         ok=True,
-        result={"drafted": len(drafts), "by_a_model": by_model, "shown_to_the_person": True},
-        told=f"{count}, below. Read it before you send it, and fill in what is missing.",
+        result={"drafted": len(mine), "by_a_model": by_model, "shown_to_the_person": True},
+        told=f"Drafted for {titles}. Read it before you send it, and fill in what is missing.",
     )
 
 
@@ -219,11 +244,11 @@ def _as_data(match: Match) -> dict[str, object]:
     facts = {
         "rank": match.rank,
         "score": match.score,
-        "title": cut_to(without_instructions(o.title).text, 25),
-        "at": cut_to(without_instructions(o.organisation or "").text, 12),
+        "title": quoted(o.title, 25),
+        "at": quoted(o.organisation, 12),
         "kind": o.kind.value,
-        "places": cut_to(without_instructions(", ".join(o.locations)).text, 12),
-        "pay": cut_to(without_instructions(o.pay.text).text, 10) if o.pay else None,
+        "places": quoted(", ".join(o.locations), 12),
+        "pay": quoted(o.pay.text, 10) if o.pay else None,
         "why": [cut_to(reason, 20) for reason in match.reasons[:2]],
         "careful": [cut_to(caution, 20) for caution in match.cautions[:2]],
     }

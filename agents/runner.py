@@ -9,7 +9,7 @@ import math
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic
 
 from agents.configs import Overrides
 from agents.domain.ask import AskRequest
@@ -18,6 +18,7 @@ from agents.domain.run import ScoutRequest, ScoutResult
 from agents.store.admission import IdempotencyKey, Quotas
 from agents.store.ledger import Ledger
 from agents.store.runs import NewRun, RunRow, RunStore
+from agents.workflow import R, S, Workflow
 from resilience.saga import (
     CLOSING,
     OPEN,
@@ -25,15 +26,12 @@ from resilience.saga import (
     History,
     IllegalTransition,
     Orchestrator,
-    RunEnd,
     RunStatus,
     Saga,
     StepFailed,
 )
 
 Request = ScoutRequest | AskRequest
-R = TypeVar("R", ScoutRequest, AskRequest)
-S = TypeVar("S")
 
 ENDED = frozenset(CLOSING.values())
 CONFIG_NOT_FOUND = "config-not-found"
@@ -43,46 +41,6 @@ _TYPICAL_FOR_S = 10.0
 
 class NotParked(Exception):  # noqa: N818 - names the situation
     """Only a parked run's undo can be tried again."""
-
-
-class Workflow(Protocol[R, S]):
-    """One kind of run."""
-
-    kind: str
-    request_type: type[R]
-    default_config: str
-
-    def check(self, request: R) -> None:
-        """Raise InvalidValue for what a request names and is not there."""
-        ...
-
-    def read(self, body: str | None) -> R | None:
-        """The request that was kept so; None when it was forgotten, or of another version."""
-        ...
-
-    def write(self, request: R) -> str:
-        """The request as JSON."""
-        ...
-
-    def blank(self, config: str) -> R:
-        """A request that stands in for one that is gone, so that its run can be undone."""
-        ...
-
-    def saga(self, config: str, overrides: Overrides) -> Saga[S]:
-        """The steps under a configuration; raises InvalidValue when it is not there."""
-        ...
-
-    def begin(self, run_id: str, user_id: str, request: R) -> S:
-        """The state in which the first step finds it."""
-        ...
-
-    async def keep_report(self, end: RunEnd[S]) -> None:
-        """Keep what the run came to, beside its matches and drafts."""
-        ...
-
-    async def result(self, run: RunRow) -> ScoutResult:
-        """What came of it, as far as it has come."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from pydantic import ValidationError
-
 from agents.action.agent import ActionAgent, Drafted, NoWriter, Writing
 from agents.configs import Overrides, ScoutConfig, find_config
 from agents.discovery.agent import AllSourcesFailed, DiscoveryAgent, SourceReport
@@ -27,7 +25,7 @@ from agents.llm.accounts import RunAccount
 from agents.llm.port import OutputInvalid
 from agents.matching.agent import MatchingAgent
 from agents.matching.judge import Wanted
-from agents.scout_report import EMPTY, REPORT, report_of
+from agents.scout_report import Report, report_of
 from agents.scout_state import (
     ScoutState,
     keep_discovery,
@@ -42,17 +40,16 @@ from agents.store.outcomes import OutcomeStore
 from agents.store.people import PeopleStore
 from agents.store.postings import PostingStore
 from agents.store.runs import RunRow, RunStore
+from agents.workflow import Workflow
 from resilience.budget import Amounts
 from resilience.errors import BudgetExhausted
 from resilience.saga import (
-    KILL_SWITCHES,
     OUTPUT_INVALID,
     IllegalTransition,
     Kept,
     LeaseLost,
     Limits,
     RunEnd,
-    RunStatus,
     Saga,
     Spends,
     Step,
@@ -143,6 +140,7 @@ class ScoutSteps:
                 limit=state.request.limit,
                 dismissed=await self._people.dismissed(state.user_id),
                 cached=state.discovery.cached,
+                excluded=state.request.excluded,
             )
 
     async def discover(self, state: ScoutState, context: StepContext) -> StepOutcome[ScoutState]:
@@ -298,37 +296,23 @@ class _Account:
         await self._spends.settle(mark, Amounts(usd=usd))
 
 
-class ScoutWorkflow:
-    """Implements the runner's Workflow."""
+class ScoutWorkflow(Workflow[ScoutRequest, ScoutState]):
+    """The scout as a kind of run."""
 
     kind = "scout"
-    request_type = ScoutRequest
     default_config = "scout@1"
+    request_type = ScoutRequest
+    codec = REQUEST
 
     def __init__(
         self, steps: ScoutSteps, sources: Sources, runs: RunStore, outcomes: OutcomeStore
     ) -> None:
+        super().__init__(sources, runs, outcomes)
         self._steps = steps
-        self._sources = sources
-        self._runs = runs
-        self._outcomes = outcomes
 
-    def check(self, request: ScoutRequest) -> None:
-        """Raise InvalidValue for an unknown source or configuration."""
-        find_config(request.config)
-        for spec in request.sources:
-            self._sources.check(spec)
-
-    def read(self, body: str | None) -> ScoutRequest | None:
-        """The request that was kept so, or None."""
-        try:
-            return None if body is None else REQUEST.validate_json(body)
-        except ValidationError:
-            return None
-
-    def write(self, request: ScoutRequest) -> str:
-        """The request as JSON."""
-        return REQUEST.dump_json(request).decode()
+    def check_config(self, name: str) -> None:
+        """Raise InvalidValue when there is no such configuration of a scout."""
+        find_config(name)
 
     def blank(self, config: str) -> ScoutRequest:
         """A request that stands in for one that is gone."""
@@ -342,25 +326,24 @@ class ScoutWorkflow:
         """The state in which the first step finds it."""
         return ScoutState(run_id=run_id, user_id=user_id, request=request)
 
-    async def keep_report(self, end: RunEnd[ScoutState]) -> None:
-        """Keep what the run came to, beside its matches and drafts."""
-        stopped = end.status is RunStatus.CANCELLED or end.error_type in KILL_SWITCHES
-        if found := stopped and end.state.discovery is not None:
-            await self._steps.show_unranked(end.run_id, end.state)
-        body = REPORT.dump_json(report_of(end, partial=found)).decode()
-        await self._runs.keep_text(end.run_id, "report", body)
+    async def show_unranked(self, end: RunEnd[ScoutState]) -> bool:
+        """Keep what a run that was stopped had found, unranked."""
+        await self._steps.show_unranked(end.run_id, end.state)
+        return end.state.discovery is not None
+
+    def report_of(self, end: RunEnd[ScoutState], *, partial: bool) -> Report:
+        """What is said of a scout that ends so."""
+        return report_of(end, partial=partial)
 
     async def result(self, run: RunRow) -> ScoutResult:
         """What came of it, as far as it has come."""
-        text = await self._runs.text(run.id, "report")
-        report = EMPTY if text is None else REPORT.validate_json(text)
-        read = self._outcomes.unscored if report.partial else self._outcomes.matches
+        report, matches = await self.kept(run)
         return ScoutResult(
             run_id=run.id,
             status=run.status,
             partial=report.partial,
             receipt=report.receipt,
-            matches=tuple(await read(run.id)),
+            matches=matches,
             drafts=tuple(await self._outcomes.drafts(run.id)),
             funnel=report.funnel,
             notices=report.notices,

@@ -222,7 +222,8 @@ class TieredCache(Generic[T]):
 
     async def find(self, key: str) -> T | None:
         """The current value of the key, or None. Loads nothing."""
-        if (hit := self._hit(key)) is not None:
+        hit = self._hit(key)
+        if hit is not None and not hit.stale:
             return hit.value
         kept = await self.peek(key)
         return None if kept is None or kept.stale else kept.value

@@ -15,7 +15,7 @@ from agents.domain.codec import DRAFT, OPPORTUNITY, PROFILE
 from agents.domain.draft import Draft
 from agents.domain.opportunity import Opportunity
 from agents.domain.profile import Profile
-from agents.llm.port import Account, LlmUnavailable, OutputInvalid
+from agents.llm.port import NO_MODEL, Account, LlmUnavailable, OutputInvalid
 from cache.kind import Kind
 from cache.tiered import Cached, TieredCache
 from resilience.deadline import deadline
@@ -23,7 +23,6 @@ from resilience.deadline import deadline
 DRAFTS = Kind(name="draft", version=2)
 _TEMPLATE = f"template@{TEMPLATE_VERSION}"
 _AT_ANY_TIME = datetime.min.replace(tzinfo=UTC)
-_NO_MODEL = "no language model is configured"
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +101,7 @@ class ActionAgent:
                     draft = await self._by_template(opportunity, profile, writing.owner)
                 drafts.append(draft)
         await self._drafts.keep_drafts(run_id, drafts)
-        replaced = without_ai is not None and without_ai != _NO_MODEL
+        replaced = without_ai is not None and without_ai != NO_MODEL
         return Drafted(drafts=tuple(drafts), without_ai=without_ai, replaced=replaced)
 
     async def discard(self, run_id: str) -> str | None:
@@ -115,15 +114,17 @@ class ActionAgent:
     ) -> Draft:
         writer = self._writer
         if writer is None:
-            raise LlmUnavailable(_NO_MODEL, configured=False)
-
-        async def write(_old: Cached[Draft] | None) -> Draft:
-            keep_raw = partial(self._texts.keep_text, run_id, f"raw-draft-{opportunity.id}")
-            return await writer.write(opportunity, profile, writing.told, writing.account, keep_raw)
+            raise LlmUnavailable(NO_MODEL, configured=False)
 
         version = f"{writing.told.name}\n{writing.told.text}"
         key = draft_key(writing.owner, opportunity, profile, version)
-        return (await self._written.get(key, write, tag=writing.owner)).value
+        if (known := await self._written.find(key)) is not None:
+            return known
+        # Not one call for all who want the same: each run pays, and is stopped, by itself.
+        keep_raw = partial(self._texts.keep_text, run_id, f"raw-draft-{opportunity.id}")
+        draft = await writer.write(opportunity, profile, writing.told, writing.account, keep_raw)
+        await self._written.put(key, draft, tag=writing.owner)
+        return draft
 
     async def _by_template(self, opportunity: Opportunity, profile: Profile, owner: str) -> Draft:
         async def write(_old: Cached[Draft] | None) -> Draft:
@@ -135,17 +136,17 @@ class ActionAgent:
 
 def _reason(run_id: str, failure: LlmUnavailable | OutputInvalid, writing: Writing) -> str:
     """Why the template writes, in words for the person; raises where it may not."""
-    configured = isinstance(failure, OutputInvalid) or failure.configured
-    if configured:
-        log.warning("run %s: a draft without AI: %s", run_id, failure)
     if isinstance(failure, OutputInvalid):
+        # What was wrong with it may quote the person's own words: it is kept with the run.
+        log.warning("run %s: a draft without AI: its answers could not be used", run_id)
         if not writing.template_allowed:
             raise failure
         return "what the language model wrote could not be used"
-    words = "no language model answers now" if configured else _NO_MODEL
+    if failure.configured:
+        log.warning("run %s: a draft without AI: %s", run_id, failure)
     if not writing.template_allowed:
-        raise NoWriter(f"{words}, and this configuration allows no other") from failure
-    return words
+        raise NoWriter(f"{failure.told}, and this configuration allows no other") from failure
+    return failure.told
 
 
 def draft_key(owner: str, opportunity: Opportunity, profile: Profile, version: str) -> str:

@@ -11,9 +11,8 @@ from agents.domain.draft import Draft, DraftMethod
 from agents.domain.opportunity import Opportunity
 from agents.domain.profile import Profile
 from agents.domain.skill import canonical_skill
-from agents.domain.untrusted import without_instructions
 from agents.llm.port import Account, Answer, LanguageModel, Message, Prompt, Role
-from agents.llm.tokens import cut_to
+from agents.llm.quoting import quoted
 from agents.llm.validator import Unreadable, validated
 
 ANSWER_TOKENS_MAX = 600
@@ -64,9 +63,9 @@ def _person(opportunity: Opportunity, profile: Profile) -> dict[str, object]:
     asked = set(opportunity.skills)
     skills = sorted(profile.skills, key=lambda skill: canonical_skill(skill) not in asked)
     return {
-        "skills": cut_to(", ".join(skills), _SKILLS_TOKENS),
-        "about": cut_to(profile.about.strip(), _ABOUT_TOKENS),
-        "places": cut_to(", ".join(profile.locations), 20),
+        "skills": quoted(", ".join(skills), _SKILLS_TOKENS),
+        "about": quoted(profile.about, _ABOUT_TOKENS),
+        "places": quoted(", ".join(profile.locations), 20),
         "remote": profile.remote,
     }
 
@@ -75,12 +74,10 @@ def _posting(o: Opportunity) -> dict[str, object]:
     """What the posting says, without what it says to software."""
     return {
         "kind": o.kind.value,
-        "title": cut_to(without_instructions(o.title).text, 30),
-        "at": cut_to(without_instructions(o.organisation or "").text, 15),
-        "skills": cut_to(", ".join(o.skills), 40),
-        "text": cut_to(
-            " ".join(without_instructions(o.description or "").text.split()), _TEXT_TOKENS
-        ),
+        "title": quoted(o.title, 30),
+        "at": quoted(o.organisation, 15),
+        "skills": quoted(", ".join(o.skills), 40),
+        "text": quoted(o.description, _TEXT_TOKENS),
     }
 
 

@@ -324,7 +324,11 @@ def _skills(raw: Raw, title: str, description: str | None) -> tuple[str, ...]:
     if len(listed) == 1:
         listed = listed[0].split(",")
     named = [canonical_skill(s) for s in listed if 0 < len(s.strip()) <= 60 and s[0] != "["]
-    named = [skill for skill in named if skill not in _NO_SKILLS]
+    named = [
+        skill
+        for skill in named
+        if skill not in _NO_SKILLS and not without_instructions(skill).removed
+    ]
     # What a posting tells programs says nothing of the work.
     texts = (title, description or "")
     told = (skill for text in texts for skill in skills_in(without_instructions(text).text))

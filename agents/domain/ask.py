@@ -47,3 +47,5 @@ class AskResult(ScoutResult):
 
     reply: str
     actions: tuple[ToolUse, ...]
+    drafted_for: tuple[str, ...]
+    """The titles of what `drafts` are for, in their order."""

@@ -4,6 +4,7 @@ one way to ask and to read serves both. The SDK itself is loaded by its own file
 
 import asyncio
 import json
+import logging
 import math
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -15,7 +16,9 @@ import httpx
 
 from agents.llm.port import Answer, Finish, LlmFailed, Message, Prompt, ToolCall
 from agents.llm.tokens import prompt_tokens, tokens_of
-from resilience.fault import CALLERS, TRANSIENT, Fault, FaultKind
+from resilience.fault import BROKEN, CALLERS, TRANSIENT, Fault, FaultKind
+
+log = logging.getLogger(__name__)
 
 OUT_OF_CREDIT_S = 900.0
 """How long a vendor without credit is left alone: its account can't be asked, only tried again."""
@@ -56,7 +59,7 @@ class ChatApi:
 
     async def prepare(self) -> None:
         """Load the SDK, once, in a thread; the first `complete` does it where nobody has."""
-        if self._ready is None:
+        if self._ready is None or (self._ready.done() and self._ready.exception() is not None):
             self._ready = asyncio.ensure_future(asyncio.to_thread(self._load))
         await asyncio.shield(self._ready)
 
@@ -83,15 +86,20 @@ class ChatApi:
         """Which of our models the account does not have; raises LlmFailed. It costs nothing."""
         async with self._asking() as client:
             listed = await client.models.list()
-        there = {str(model.id) for model in listed.data or ()}
+            there = {str(model.id) for model in listed.data or ()}
         wanted = dict.fromkeys((self._model, self._fast_model))
         return [model for model in wanted if there and model not in there]
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[Any]:
-        """The client, loaded; what it raises comes out as LlmFailed."""
-        await self.prepare()
-        assert self._module is not None  # noqa: S101 - it is loaded now
+        """The client, loaded; whatever it raises comes out as LlmFailed, so that no fault of an SDK
+        or of what it needs ends a run."""
+        try:
+            await self.prepare()
+            assert self._module is not None  # noqa: S101 - it is loaded now
+        except Exception as error:
+            log.exception("%s: its SDK can't be loaded", self.name)
+            raise LlmFailed(f"{self.name}: its SDK can't be loaded", BROKEN) from error
         try:
             yield self._client
         except self._module.APIError as error:
@@ -99,6 +107,11 @@ class ChatApi:
         except (json.JSONDecodeError, UnicodeDecodeError) as error:  # the SDK lets these through
             words = f"{self.name}: an answer that is not JSON"
             raise LlmFailed(words, TRANSIENT, billed=True) from error
+        except (LlmFailed, TimeoutError):
+            raise
+        except Exception as error:
+            kind = type(error).__name__
+            raise LlmFailed(f"{self.name}: {kind} before it was asked", BROKEN) from error
 
 
 def _request(prompt: Prompt, model: str) -> dict[str, object]:
@@ -152,18 +165,31 @@ def _answer(name: str, prompt: Prompt, response: Any) -> Answer:
         said = choice.message
         text = said.content or ""
         refusal = getattr(said, "refusal", None) or ""
-        calls = tuple(
-            ToolCall(id=str(c.id), name=str(c.function.name), arguments=str(c.function.arguments))
-            for c in said.tool_calls or ()
-        )
+        calls = tuple(map(_call, said.tool_calls or ()))
         finish = _finish(choice.finish_reason, refused=bool(refusal))
     except (AttributeError, IndexError, TypeError) as error:
         words = f"{name}: an answer without a message"
         raise LlmFailed(words, TRANSIENT, billed=True) from error
     if not isinstance(text, str):
         raise LlmFailed(f"{name}: an answer that is no text", TRANSIENT, billed=True)
-    text = text or str(refusal)
+    text = _storable(text or str(refusal))
     return Answer(text=text, tokens=_used(prompt, response, text), calls=calls, finish=finish)
+
+
+def _call(call: Any) -> ToolCall:
+    arguments = call.function.arguments
+    if not isinstance(arguments, str):
+        arguments = "" if arguments is None else json.dumps(arguments, default=str)
+    return ToolCall(
+        id=_storable(str(call.id)),
+        name=_storable(str(call.function.name)),
+        arguments=_storable(arguments),
+    )
+
+
+def _storable(text: str) -> str:
+    """The text without what no database takes: half a character, and the null one."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", " ")
 
 
 def _finish(reason: object, *, refused: bool) -> Finish:

@@ -13,6 +13,8 @@ from typing import Protocol
 
 from resilience.fault import Fault
 
+NO_MODEL = "no language model is configured"
+
 
 class LlmError(Exception):
     """A language model was no help."""
@@ -34,6 +36,11 @@ class LlmUnavailable(LlmError):  # noqa: N818 - names the situation
         super().__init__(problem)
         self.problem = problem
         self.configured = configured
+
+    @property
+    def told(self) -> str:
+        """Why there is no answer, in words for people."""
+        return "no language model answers now" if self.configured else NO_MODEL
 
 
 class OutputInvalid(LlmError):  # noqa: N818 - what the output is

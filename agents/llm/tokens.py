@@ -7,6 +7,7 @@ characters of English are a token, and any other script's character is one by it
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from agents.llm.port import Message, Prompt, Role
 
@@ -44,8 +45,10 @@ def cut_to(text: str, tokens_max: int) -> str:
     while low < high:  # how many characters fit
         middle = (low + high + 1) // 2
         low, high = (middle, high) if tokens_of(text[:middle]) < tokens_max else (low, middle - 1)
-    head = text[:low]
-    at_word = head.rsplit(None, 1)[0] if low and " " in head else head
+    head = text[:low].rstrip()
+    at_word = head.rpartition(" ")[0]
+    if 2 * len(at_word) < len(head):  # hardly any blanks, as in Chinese
+        at_word = head
     return f"{at_word}…" if at_word else ""
 
 
@@ -62,24 +65,51 @@ def level(costs: Sequence[int], budget: int) -> int:
 
 
 def pack_conversation(messages: Sequence[Message], budget: int) -> tuple[Message, ...]:
-    """The messages within `budget` tokens: the oldest tool results are cut first, then the oldest
-    of what was said between the first message and the last one."""
+    """The messages within `budget` tokens, as far as the first, the person's last words and the
+    turn after them allow: older tool results are cut first, oldest first, then the oldest turns go,
+    then the last turn's results are cut."""
     packed = list(messages)
-    over = sum(map(message_tokens, packed)) - budget
-    for place, message in enumerate(packed):
-        if over <= 0:
+    packed = _results_cut(packed, range(_last_turn(packed)), budget)
+    while _tokens(packed) > budget and (turn := _oldest_turn(packed)):
+        del packed[turn]
+    return tuple(_results_cut(packed, range(len(packed)), budget))
+
+
+def _last_turn(messages: Sequence[Message]) -> int:
+    """Where the last turn with calls begins, if the person has said nothing since."""
+    asked = _asked(messages)
+    calls = (at for at, message in enumerate(messages) if message.calls and at > asked)
+    return max(calls, default=len(messages))
+
+
+def _asked(messages: Sequence[Message]) -> int:
+    """Where the person's last words stand."""
+    return max((at for at, m in enumerate(messages) if m.role is Role.USER), default=0)
+
+
+def _tokens(messages: Sequence[Message]) -> int:
+    return sum(map(message_tokens, messages))
+
+
+def _results_cut(messages: list[Message], places: range, budget: int) -> list[Message]:
+    packed = list(messages)
+    for at in places:
+        if _tokens(packed) <= budget:
             break
-        if message.role is Role.TOOL and message.text != CUT:
-            packed[place] = Message(role=Role.TOOL, text=CUT, call_id=message.call_id)
-            over -= message_tokens(message) - message_tokens(packed[place])
-    while over > 0 and len(packed) > 2:
-        over -= sum(map(message_tokens, _take_oldest(packed)))
-    return tuple(packed)
+        if packed[at].role is Role.TOOL and len(packed[at].text) > len(CUT):
+            packed[at] = replace(packed[at], text=CUT)
+    return packed
 
 
-def _take_oldest(packed: list[Message]) -> list[Message]:
-    """Take the oldest turn after the first message out, a call with its results."""
-    taken = [packed.pop(1)]
-    while len(packed) > 2 and packed[1].role is Role.TOOL:
-        taken.append(packed.pop(1))
-    return taken
+def _oldest_turn(packed: Sequence[Message]) -> slice | None:
+    """The oldest message after the first that may go, a call with its results; None when only the
+    first, the person's last words and the last turn are left."""
+    asked, last = _asked(packed), _last_turn(packed)
+    for at in range(1, min(last, len(packed))):
+        if at in (asked, len(packed) - 1):
+            continue
+        end = at + 1
+        while end < len(packed) and packed[end].role is Role.TOOL:
+            end += 1
+        return slice(at, end)
+    return None

@@ -16,9 +16,10 @@ from agents.domain.match import Match, MatchMethod, Provenance
 from agents.domain.opportunity import Opportunity
 from agents.domain.profile import Profile
 from agents.lanes import RANKING
+from agents.llm.port import NO_MODEL
 from agents.matching.excluded import without
 from agents.matching.filters import PlaceWish, Sifted, sift
-from agents.matching.judge import JUDGED_MAX, NO_MODEL, Judge, Judged, Judgement, Wanted
+from agents.matching.judge import JUDGED_MAX, Judge, Judged, Judgement, Wanted
 from agents.matching.legitimacy import cautions_of
 from agents.matching.port import Scores
 from agents.matching.ranker import WEAK_SCORE, RankedOpportunity, Ranker
@@ -114,11 +115,18 @@ class MatchingAgent:
         limit: int,
         dismissed: frozenset[str] = frozenset(),
         cached: frozenset[str] = frozenset(),
+        excluded: tuple[str, ...] = (),
     ) -> None:
         """Keep the newest postings that pass the filters, without a score: what a run that was
         stopped had found."""
         unranked = await RANKING.run(
-            self._unranked, opportunities, profile, limit, dismissed, cached
+            self._unranked,
+            opportunities=opportunities,
+            profile=profile,
+            limit=limit,
+            dismissed=dismissed,
+            cached=cached,
+            excluded=excluded,
         )
         await self._scores.keep_matches(run_id, unranked)
 
@@ -190,14 +198,17 @@ class MatchingAgent:
 
     def _unranked(
         self,
+        *,
         opportunities: Sequence[Opportunity],
         profile: Profile,
         limit: int,
         dismissed: frozenset[str],
         cached: frozenset[str],
+        excluded: tuple[str, ...],
     ) -> list[Match]:
         now = self._clock.now()
-        kept = sift(opportunities, profile, PlaceWish.of(profile), dismissed, now).kept
+        allowed, _ = without(opportunities, excluded)
+        kept = sift(allowed, profile, PlaceWish.of(profile), dismissed, now).kept
         found = (opportunity for opportunity, _ in kept)
         newest = sorted(found, key=lambda o: (o.posted_at or o.fetched_at, o.id), reverse=True)
         return [
@@ -265,7 +276,7 @@ def _unranked_match(
         score=None,
         method=MatchMethod.HEURISTIC,
         reasons=(),
-        cautions=(),
+        cautions=cautions_of(opportunity),
         provenance=Provenance(
             source=opportunity.source,
             fetched_at=opportunity.fetched_at,

@@ -9,7 +9,8 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -21,8 +22,9 @@ from agents.configs.prompts import NamedPrompt
 from agents.domain.codec import OPPORTUNITY, PROFILE
 from agents.domain.opportunity import Opportunity
 from agents.domain.profile import Profile
-from agents.domain.skill import canonical_skill, skills_in
+from agents.domain.skill import canonical_skill, known_skill, skills_in
 from agents.llm.port import (
+    NO_MODEL,
     Account,
     Answer,
     LanguageModel,
@@ -37,12 +39,12 @@ from cache.tiered import TieredCache
 from resilience.deadline import deadline
 
 JUDGED_MAX = 20
-NO_MODEL = "no language model is configured"
 SCORES = Kind(name="score", version=1)
 _KEYS = "score-keys"
 _RAW = "raw-match"
 _WHY_MAX = 160
-_LINK = re.compile(r"https?:|www\.|\b[\w-]+\.(?:com|org|net|io|dev|ai|co)\b|@\w", re.IGNORECASE)
+_ADDRESS = re.compile(r"://|\bwww\.|@\w|\w\.\w+/|(?:\d[\s().-]?){8,}|\d+\.\d+\.\d+\.\d+")
+_DOTTED = re.compile(r"\b[\w-]{2,}\.[a-zA-Z]{2,}\b")
 _AT_ANY_TIME = datetime.min.replace(tzinfo=UTC)
 
 log = logging.getLogger(__name__)
@@ -125,7 +127,7 @@ class Judge:
             fresh = await self._ask(self._model, unknown, wanted)
         except LlmUnavailable as out:
             log.warning("run %s is ranked without AI: %s", wanted.run_id, out.problem)
-            return Judged(by_id={}, without_ai="no language model answers now")
+            return Judged(by_id={}, without_ai=out.told)
         except OutputInvalid as invalid:
             log.warning("run %s is ranked without AI: %s", wanted.run_id, invalid)
             return Judged(by_id={}, without_ai="the language model's answers could not be used")
@@ -152,8 +154,9 @@ class Judge:
 
     async def _remember(self, wanted: Wanted, said: Mapping[str, Judgement]) -> None:
         """The keys are journaled first: what is cached can be undone."""
-        keys = json.dumps([(key, wanted.owner) for key in said])
-        await self._texts.keep_text(wanted.run_id, _KEYS, keys)
+        kept = json.loads(await self._texts.text(wanted.run_id, _KEYS) or "[]")
+        keys = [*kept, *((key, wanted.owner) for key in said)]  # a run may judge twice
+        await self._texts.keep_text(wanted.run_id, _KEYS, json.dumps(keys))
         for key, judgement in said.items():
             await self._said.put(key, judgement, tag=wanted.owner)
 
@@ -162,12 +165,19 @@ async def _read(
     names: Mapping[str, Opportunity], profile: Profile, answer: Answer
 ) -> dict[str, Judgement]:
     """The judgements by the posting's id, or why there are none; raises Unreadable."""
-    said = _object(answer.text)
+    return await asyncio.to_thread(_judgements, names, profile, answer.text)
+
+
+def _judgements(
+    names: Mapping[str, Opportunity], profile: Profile, text: str
+) -> dict[str, Judgement]:
+    said = _object(text)
     if strange := [name for name in said if name not in names]:
         raise Unreadable(f"there is no posting {strange[0][:20]!r}; there are {', '.join(names)}")
     if missing := [name for name in names if name not in said]:
         raise Unreadable(f"nothing is said of {', '.join(missing)}")
-    return {o.id: _judgement(name, said[name], o, profile) for name, o in names.items()}
+    person = {*map(canonical_skill, profile.skills), *skills_in(profile.about)}
+    return {o.id: _judgement(name, said[name], o, person) for name, o in names.items()}
 
 
 def _object(text: str) -> dict[str, object]:
@@ -181,24 +191,33 @@ def _object(text: str) -> dict[str, object]:
     return said
 
 
-def _judgement(name: str, said: object, o: Opportunity, profile: Profile) -> Judgement:
+def _judgement(name: str, said: object, o: Opportunity, person: Set[str]) -> Judgement:
     try:
         judgement = Judgement.model_validate(said)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join((name, *map(str, first["loc"])))
         raise Unreadable(f"{where}: {first['msg']}") from error
-    return judgement.model_copy(update={"why": _reason(judgement.why, o, profile)})
+    return judgement.model_copy(
+        update={"score": round(judgement.score, 1), "why": _reason(judgement.why, o, person)}
+    )
 
 
-def _reason(why: str, o: Opportunity, profile: Profile) -> str:
+def _reason(why: str, o: Opportunity, person: Set[str]) -> str:
     """The reason as it may be shown: one short line without links, and without a skill that
     neither side has; else nothing."""
     plain = " ".join("".join(c if c.isprintable() else " " for c in why).split())
-    known = {*o.skills, *map(canonical_skill, profile.skills), *skills_in(profile.about)}
-    if _LINK.search(plain) or not known.issuperset(skills_in(plain)):
+    named = skills_in(plain)
+    if _leads_away(plain) or not {*o.skills, *person}.issuperset(named):
         return ""
     return plain if len(plain) <= _WHY_MAX else plain[:_WHY_MAX].rsplit(" ", 1)[0] + "…"
+
+
+def _leads_away(text: str) -> bool:
+    """Whether there is an address in it, or what Telegram or a reader may take for one."""
+    plain = unicodedata.normalize("NFKC", text)
+    dotted = (m[0].lower() for m in _DOTTED.finditer(plain))
+    return bool(_ADDRESS.search(plain)) or any(not known_skill(word) for word in dotted)
 
 
 def _keys(wanted: Wanted, postings: Sequence[Opportunity]) -> dict[str, str]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from agents.domain.opportunity import Opportunity
 from agents.domain.profile import Profile
-from agents.domain.untrusted import without_instructions
 from agents.llm.port import Message, Prompt, Role, Schema
+from agents.llm.quoting import quoted
 from agents.llm.tokens import cut_to, level, tokens_of
 
 PROMPT_TOKENS_MAX = 3_200
@@ -34,7 +34,7 @@ def judging_prompt(
     fixed += sum(map(tokens_of, heads.values()))
     texts = {name: _text(o) for name, o in postings.items()}
     height = level([tokens_of(text) for text in texts.values()], max(0, PROMPT_TOKENS_MAX - fixed))
-    lines = [_line(name, heads[name], cut_to(texts[name], height), height) for name in postings]
+    lines = [_line(name, heads[name], texts[name], height) for name in postings]
     question = f"The person:\n{person}\nThe postings:\n" + "\n".join(lines)
     return Prompt(
         purpose="match",
@@ -68,7 +68,8 @@ def _person(profile: Profile, query: str) -> str:
         "least_pay": None if profile.min_pay is None else str(profile.min_pay),
     }
     bare = cut_to(_json(facts), _PERSON_TOKENS_MAX // 2)
-    skills, about = ", ".join(profile.skills), without_instructions(profile.about).text
+    skills = quoted(", ".join(profile.skills), _PERSON_TOKENS_MAX)
+    about = quoted(profile.about, _PERSON_TOKENS_MAX)
     height = level([tokens_of(skills), tokens_of(about)], _PERSON_TOKENS_MAX - tokens_of(bare))
     told = _json({"skills": cut_to(skills, height), "about": cut_to(about, height)})
     return f"{bare}\n{told}"
@@ -77,25 +78,27 @@ def _person(profile: Profile, query: str) -> str:
 def _head(o: Opportunity) -> str:
     """A posting's facts. No link, and nothing that talks to the model."""
     facts: dict[str, object] = {
-        "title": cut_to(without_instructions(o.title).text, 30),
-        "at": cut_to(without_instructions(o.organisation or "").text, 12),
+        "title": quoted(o.title, 30),
+        "at": quoted(o.organisation, 12),
         "kind": o.kind.value,
-        "places": cut_to(without_instructions(", ".join(o.locations)).text, 16),
+        "places": quoted(", ".join(o.locations), 16),
         "remote": o.remote,
-        "pay": cut_to(without_instructions(o.pay.text).text, 10) if o.pay else None,
-        "skills": cut_to(", ".join(o.skills), 24),
+        "pay": quoted(o.pay.text, 10) if o.pay else None,
+        "skills": quoted(", ".join(o.skills), 24),
     }
     return _json(facts)
 
 
 def _text(o: Opportunity) -> str:
-    return " ".join(without_instructions(o.description or "").text.split())
+    return quoted(o.description, PROMPT_TOKENS_MAX)
 
 
 def _line(name: str, head: str, text: str, height: int) -> str:
-    if height < _TEXT_TOKENS_MIN or not text:
+    """A posting's line; of a text that is cut to a few words nothing is said."""
+    shown = cut_to(text, height)
+    if not shown or (shown != text and height < _TEXT_TOKENS_MIN):
         return f"{name} {head}"
-    return f"{name} {head} {json.dumps(text, ensure_ascii=False)}"
+    return f"{name} {head} {json.dumps(shown, ensure_ascii=False)}"
 
 
 def _json(facts: Mapping[str, object]) -> str:

@@ -151,11 +151,20 @@ class PeopleStore:
         """Everything kept about the person, as plain JSON values."""
         profile = await self.profile(user_id)
         items = await self.saved(user_id)
+        asks, ends = run_texts.alias(), run_texts.alias()
         async with self._db.read() as connection:
             scouts = await connection.execute(
-                sa.select(runs.c.id, runs.c.status, runs.c.created_at, run_texts.c.body)
-                .join(run_texts, run_texts.c.run_id == runs.c.id)
-                .where((runs.c.user_id == user_id) & (run_texts.c.name == "request"))
+                sa.select(
+                    runs.c.id,
+                    runs.c.kind,
+                    runs.c.status,
+                    runs.c.created_at,
+                    asks.c.body,
+                    ends.c.body.label("report"),
+                )
+                .join(asks, (asks.c.run_id == runs.c.id) & (asks.c.name == "request"))
+                .outerjoin(ends, (ends.c.run_id == runs.c.id) & (ends.c.name == "report"))
+                .where(runs.c.user_id == user_id)
                 .order_by(runs.c.created_at)
             )
             written = await connection.execute(
@@ -193,9 +202,11 @@ class PeopleStore:
             "scouts": [
                 {
                     "run_id": r.id,
+                    "kind": r.kind,
                     "status": r.status,
                     "at": r.created_at.isoformat(),
                     "request": json.loads(r.body),
+                    "reply": _reply(r.report),
                 }
                 for r in scouts
             ],
@@ -242,6 +253,15 @@ async def _forget_rows(connection: Transaction, user_id: str) -> None:
     for table in (saved, dismissed, profiles):
         await connection.execute(sa.delete(table).where(table.c.user_id == user_id))
     await connection.execute(sa.delete(users).where(users.c.id == user_id))
+
+
+def _reply(report: str | None) -> str:
+    """What a run answered in words, from what is kept of its end."""
+    try:
+        kept = json.loads(report or "{}")
+    except ValueError:
+        return ""
+    return str(kept.get("reply", "")) if isinstance(kept, dict) else ""
 
 
 def _saved_item(opportunity: Opportunity, saved_at: datetime) -> SavedItem:

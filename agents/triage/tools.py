@@ -32,7 +32,7 @@ PlaceName = Annotated[
 class Call(BaseModel):
     """What one tool is asked to do."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class LeastPay(Call):
@@ -128,11 +128,17 @@ def read_call(call: ToolCall) -> Call:
     if len(call.arguments) > _ARGUMENTS_MAX:
         raise WrongCall(f"{call.name}: its arguments are over {_ARGUMENTS_MAX:,} characters")
     try:
-        return wanted.model_validate_json(call.arguments or "{}")
+        said = wanted.model_validate_json(call.arguments or "{}")
+        said.model_dump_json().encode()
+    except UnicodeError as error:
+        raise WrongCall(f"{call.name}: characters that can't be stored") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "arguments"
         raise WrongCall(f"{call.name}: {where}: {first['msg']}") from error
+    if "\\u0000" in said.model_dump_json():
+        raise WrongCall(f"{call.name}: characters that can't be stored")
+    return said
 
 
 def _schema(call: type[Call]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from agents.action.agent import DRAFTS, ActionAgent, DraftCodec
 from agents.action.writer import LlmWriter
-from agents.ask import AskSteps, AskWorkflow
+from agents.ask import AskSteps
+from agents.ask_workflow import AskWorkflow
 from agents.configs import Overrides
 from agents.discovery.agent import DiscoveryAgent
 from agents.discovery.codec import FetchedCodec
@@ -317,7 +318,7 @@ async def build_core(settings: Settings, fakes: Fakes | None = None) -> AsyncIte
             runner=Runner(
                 (
                     ScoutWorkflow(scout, sources, runs, outcomes),
-                    AskWorkflow(ask, sources, runs, outcomes),
+                    AskWorkflow(ask, sources, runs, outcomes, postings),
                 ),
                 runs=runs,
                 ledger=ledger,

@@ -65,8 +65,10 @@ async def doctor(settings: Settings, *, as_json: bool) -> int:
         checks.append(await _timed("telegram", lambda: _telegram(settings), required=True))
     if settings.supabase_url is not None:
         checks.append(await _timed("supabase", lambda: _supabase(settings), required=False))
-    for vendor in vendors_of(settings):
-        checks.append(await _timed(vendor.name, partial(_vendor, vendor), required=False))
+    checks += [
+        await _timed(vendor.name, partial(_vendor, vendor), required=False)
+        for vendor in vendors_of(settings)
+    ]
     if checks[1].ok:  # what sources gave is kept there
         checks += await _sources(settings)
     _print(checks, as_json=as_json)

@@ -272,7 +272,7 @@ class Commands:
         await tell(self._desk.bot, _chat_id(update), views.saved_list(items))
 
     async def cancel(self, update: Update, context: Context) -> None:
-        """/cancel: stop the scout under way, or leave a question."""
+        """/cancel: stop what is under way, or leave a question."""
         person, chat_id = await self._desk.person(update), _chat_id(update)
         run_id = await self._desk.runner.cancel_open_run_of(person.id)
         if run_id is not None:
@@ -323,8 +323,9 @@ class Commands:
         words."""
         person, chat_id = await self._desk.person(update), _chat_id(update)
         if person.expecting is None:
-            text = (_message(update).text or "").strip()
-            await self._desk.start_ask(person, chat_id, text, update_id=update.update_id)
+            if await self._limits.scouts(update):  # it may scout
+                text = (_message(update).text or "").strip()
+                await self._desk.start_ask(person, chat_id, text, update_id=update.update_id)
             return
         setup = person.expecting.startswith(SETUP)
         field = Field(person.expecting.removeprefix(SETUP))

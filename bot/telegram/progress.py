@@ -302,10 +302,10 @@ def _line(event: Event) -> str | None:
             return f"{data['source']}: no answer"
         case EventType.STEP_PROGRESS, _:
             return f"{data['source']}: {data['found']:,} postings"
-        case EventType.STEP_COMPLETED, "discover":
+        case EventType.STEP_COMPLETED, "discover" if "found" in data:
             return f"Found {data['found']:,}, ranking…"
-        case EventType.STEP_COMPLETED, "match":
-            return f"Ranked {data['ranked']:,}, drafting…"
+        case EventType.STEP_COMPLETED, "match" if "ranked" in data:
+            return f"Ranked {data['ranked']:,}…"
         case EventType.RUN_RESUMED, _:
             return "Going on after a restart…"
         case EventType.RUN_CANCELLING, _:

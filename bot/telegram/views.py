@@ -34,7 +34,7 @@ _SAVED_SHOWN = 12
 _PARTIAL_SHOWN = 5
 _DRAFT_SHOWN = 3_600
 _REPLY_SHOWN = 900
-_REPLY_OVER_LIST = 300
+_REPLY_OVER_LIST = 120
 _DRAFTS_SHOWN = 2_200
 
 COMMANDS: tuple[tuple[str, str], ...] = (
@@ -42,7 +42,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("profile", "say who you are and what you want"),
     ("draft", "an application for match N of the last list"),
     ("saved", "what you saved"),
-    ("cancel", "stop the scout under way"),
+    ("cancel", "stop what is under way"),
     ("help", "what I can do"),
     ("privacy", "what is kept about you"),
     ("export", "everything kept about you, as a file"),
@@ -90,31 +90,42 @@ def working(lines: Sequence[str], *, asked: bool = False) -> View:
 
 def answer(result: AskResult) -> View:
     """The answer to what somebody wrote: words, and what was scouted or drafted."""
-    if result.drafts:
-        text = f"{_said(result, _REPLY_SHOWN)}\n\n{_drafts(result.drafts)}\n\n{_notices(result)}"
-        return View(text=text.rstrip())
     if result.matches:
         return shortlist(result)
+    if result.drafts:
+        parts = (_said(result, _REPLY_SHOWN), _drafts(result), _notices(result))
+        return View(text="\n\n".join(filter(None, parts)))
     scouted = result.funnel.found > 0
     lines = "\n".join(f"• {cut(line, 120)}" for line in funnel_lines(result.funnel))
     parts = (_said(result, _REPLY_SHOWN), lines if scouted else "", _notices(result))
     return View(text="\n\n".join(filter(None, parts)))
 
 
+def _ready(result: AskResult) -> str:
+    """Which matches of the list have a draft already."""
+    drafted = {draft.opportunity_id for draft in result.drafts}
+    ranks = [m.rank for m in result.matches if m.opportunity.id in drafted]
+    return f"\nDrafted: {', '.join(f'/draft {rank}' for rank in ranks)}" if ranks else ""
+
+
 def _said(result: AskResult, longest: int) -> str:
     """The answer's words, line by line."""
-    lines = [cut(line, longest) for line in result.reply[:longest].splitlines()]
-    return "\n".join(lines).strip() or "Done."
+    lines = [" ".join(line.split()) for line in result.reply.splitlines()]
+    whole = shorten("\n".join(filter(None, lines)), longest)
+    return escape(whole, quote=False) or "Done."
 
 
-def _drafts(drafts: Sequence[Draft]) -> str:
+def _drafts(result: AskResult) -> str:
     """Drafts in full, as far as there is room for them in one message."""
-    room = _DRAFTS_SHOWN // len(drafts)
+    room = _DRAFTS_SHOWN // len(result.drafts)
     by = {DraftMethod.LLM: "by a language model", DraftMethod.TEMPLATE: "from a template"}
-    return "\n\n".join(
-        f"<b>Draft {n}</b>, {by[draft.method]}\n{escape(shorten(draft.text, room), quote=False)}"
-        for n, draft in enumerate(drafts, 1)
-    )
+    shown = []
+    for title, draft in zip(result.drafted_for, result.drafts, strict=True):
+        text = shorten(draft.text, room)
+        rest = "\n<i>The rest is in /export.</i>" if text != draft.text else ""
+        head = f"<b>Draft for {cut(title, 80)}</b>, {by[draft.method]}"
+        shown.append(f"{head}\n{escape(text, quote=False)}{rest}")
+    return "\n\n".join(shown)
 
 
 def shortlist(
@@ -135,7 +146,7 @@ def shortlist(
     if len(matches) > PAGE:
         head += f" · {shown[0].rank} to {shown[-1].rank}"
     if isinstance(result, AskResult):
-        head = f"{_said(result, _REPLY_OVER_LIST)}\n\n{head}"
+        head = f"{_said(result, _REPLY_OVER_LIST)}{_ready(result)}\n\n{head}"
     return View(
         text="\n\n".join((head, *items, _notices(result))).rstrip(),
         keyboard=_shortlist_buttons(result, shown, page, chosen),
@@ -230,7 +241,7 @@ def why_not_more(result: ScoutResult) -> str:
 
 def ended(result: ScoutResult) -> View:
     """A scout that did not complete: what failed or was stopped, spent and undone."""
-    message = result.error.message if result.error else "The scout ended without a result."
+    message = result.error.message if result.error else "It ended without a result."
     lines = [cut(message, 600)]
     if result.receipt is not None:
         lines.append(_receipt(result.receipt, stopped=result.status == "cancelled"))

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from aiohttp import web
 from llmock.scenarios import Delay, Fail, Match, Reply, ToolCall, ToolFault
 
 from agents.domain.ask import AskRequest, AskResult
 from agents.domain.kind import Kind
 from agents.domain.profile import Profile
 from bot.bootstrap.core import Core, build_core
+from bot.web.server import serve
 from resilience.saga import Event, EventType, RunStatus
 from tests.conftest import local_settings
 from tests.fakes.llmock_server import LlmServer
@@ -26,6 +28,11 @@ GIGS: list[dict[str, object]] = [
     {"kind": "gig", "title": "Rust kiosk", "location": "Lyon, France", "salary": "$80/hour"},
     {"kind": "job", "title": "Rust engineer", "remote": True, "salary": "$200,000/year"},
 ]
+CALLED = (
+    '"content": null, "tool_calls": [{"id": "c", "type": "function", "function": '
+    '{"name": "%s", "arguments": "%s"}}]'
+)
+"""A message that calls a tool, as JSON."""
 SENTENCE = "remote rust gigs over $50/h, not crypto"
 ASKED = {
     "query": "rust",
@@ -34,6 +41,9 @@ ASKED = {
     "min_pay": {"amount": 50, "currency": "USD", "period": "hour"},
     "exclude": ["crypto"],
 }
+
+
+DRAFT = "Hello,\n\nI would like to take this on. [fill in: a result of yours]\n\nKind regards"
 
 
 @pytest.fixture
@@ -92,7 +102,7 @@ async def test_a_sentence_is_understood_by_the_model(
     assert [(a.tool, a.ok) for a in result.actions] == [("scout", True)]
     assert result.notices == ()
     steps = [e.data["step"] for e in events if e.type is EventType.STEP_STARTED]
-    assert steps == ["plan", "discover", "match", "plan", "reply"]
+    assert steps == ["plan", "discover", "match", "plan", "plan", "reply"]
     assert result.usage.handoffs == 2
     told = server.asked_for("triage")[1]["messages"]
     assert json.loads(told[-1]["content"])["shortlist"][0]["title"] == "Rust parser"
@@ -141,7 +151,132 @@ async def test_independent_calls_of_one_turn(
     assert profile == Profile(skills=("Rust",), kinds=(Kind.GIG,))
     assert {item.title for item in saved} == set(titles(first)[:2])
     assert [d.opportunity_id for d in result.drafts] == [first.matches[0].opportunity.id]
+    assert result.drafted_for == (titles(first)[0],)
     assert result.reply == "All done."
+
+
+async def test_drafts_of_one_turn_are_one_handoff(
+    tmp_path: Path, server: LlmServer, source: str
+) -> None:
+    """Models call a tool once a posting: three drafts asked side by side are written, and a rank
+    that is not on the list holds none of them up."""
+    server.calls(("scout", {"query": "rust"}))
+    server.replies(counting_down(5), "Five.")
+    async with product(tmp_path, server) as core:
+        first = await asked(core, "rust work", source)
+        server.calls(*(("draft", {"ranks": [n]}) for n in (1, 99, 2, 3)))
+        server.replies(DRAFT, DRAFT, DRAFT, "All three.")
+        result = await asked(core, "draft the first three", source)
+    assert result.error is None
+    assert result.usage.handoffs == 2
+    assert set(result.drafted_for) == set(titles(first)[:3])
+    assert len(result.drafts) == len(result.drafted_for) == 3
+    assert [(a.tool, a.ok) for a in result.actions] == [
+        ("draft", True),
+        ("draft", False),
+        ("draft", True),
+        ("draft", True),
+    ]
+
+
+async def test_what_is_said_of_a_list_waits_for_it(
+    tmp_path: Path, server: LlmServer, source: str
+) -> None:
+    """Draft, save and explain of the turn that scouts mean its list, not the one before."""
+    server.calls(("scout", {"query": "kiosk", "locations": ["Lyon"]}))
+    server.replies(counting_down(1), "One.")
+    async with product(tmp_path, server) as core:
+        first = await asked(core, "rust in Lyon", source)
+        server.calls(
+            ("explain", {"rank": 1}),
+            ("save", {"ranks": [1]}),
+            ("draft", {"ranks": [1]}),
+            ("scout", ASKED),
+        )
+        server.replies(counting_down(1), DRAFT, "All done.")
+        result = await asked(core, SENTENCE, source)
+        user = await core.people.person("test", "1")
+        saved = await core.people.saved(user.id)
+    assert titles(first) == ["Rust kiosk"]
+    assert titles(result) == [item.title for item in saved] == ["Rust parser"]
+    assert result.drafted_for == ("Rust parser",)
+    assert [(a.tool, a.ok) for a in result.actions] == [
+        ("scout", True),
+        ("draft", True),
+        ("explain", True),
+        ("save", True),
+    ]
+    told = [m for m in server.asked_for("triage")[-1]["messages"] if m["role"] == "tool"]
+    assert json.loads(told[2]["content"])["title"] == "Rust parser"
+
+
+async def test_the_rules_do_so_too(tmp_path: Path, source: str) -> None:
+    """Everything of one sentence, without a model."""
+    async with product(tmp_path, None) as core:
+        await asked(core, "rust kiosk in Lyon", source)
+        words = "remote rust gigs over $50/h, not crypto. Draft 1, save the best, why 1"
+        result = await asked(core, words, source)
+        user = await core.people.person("test", "1")
+        saved = await core.people.saved(user.id)
+    assert titles(result) == [item.title for item in saved] == ["Rust parser"]
+    assert result.drafted_for == ("Rust parser",)
+    assert [(a.tool, a.ok) for a in result.actions] == [
+        ("scout", True),
+        ("draft", True),
+        ("save", True),
+        ("explain", True),
+    ]
+
+
+async def test_ranks_mean_no_earlier_list_where_a_scout_was_asked_for(
+    tmp_path: Path, server: LlmServer, source: str
+) -> None:
+    """What is said of the list of a scout that failed is said of none, not of the last one."""
+    server.calls(("scout", {"query": "rust"}))
+    server.replies(counting_down(5), "Five.")
+    async with product(tmp_path, server) as core:
+        await asked(core, "rust work", source)
+        server.calls(("scout", {"query": "zig"}), ("save", {"ranks": [1]}))
+        server.calls(("draft", {"ranks": [1]}))
+        server.replies("It can't be read.")
+        result = await asked(core, "zig, save 1", f"file:{tmp_path}/missing.jsonl")
+        user = await core.people.person("test", "1")
+        assert await core.people.saved(user.id) == []
+    assert [(a.tool, a.ok) for a in result.actions] == [
+        ("scout", False),
+        ("save", False),
+        ("draft", False),
+    ]
+    assert result.drafts == ()
+    told = server.asked_for("triage")[-1]["messages"]
+    assert "there is no shortlist yet" in told[-1]["content"]
+
+
+async def test_nothing_is_remembered_of_whom_nothing_is_kept(
+    tmp_path: Path, server: LlmServer, source: str
+) -> None:
+    """A save and a change of the profile are wrong calls, and both are told to the model."""
+    server.calls(("scout", {"query": "rust"}), ("change_profile", {"add_skills": ["Rust"]}))
+    server.replies(counting_down(5))
+    server.calls(("save", {"ranks": [1]}))
+    server.replies("I keep nothing.")
+    async with product(tmp_path, server) as core:
+        user = await core.people.person("test", "1")
+        request = AskRequest(text="I know Rust, save the best", sources=(source,))
+        run_id = await core.runner.create(user.id, request)
+        await core.runner.launch(run_id)
+        result = await core.runner.wait(run_id)
+        assert isinstance(result, AskResult)
+        assert (await core.people.profile(user.id)).empty
+        assert await core.people.saved(user.id) == []
+    assert result.reply == "I keep nothing."
+    assert sorted((a.tool, a.ok) for a in result.actions) == [
+        ("change_profile", False),
+        ("save", False),
+        ("scout", True),
+    ]
+    told = json.dumps(server.asked_for("triage")[-1]["messages"])
+    assert told.count("nothing is remembered for this caller") == 2
 
 
 @pytest.mark.parametrize(
@@ -333,6 +468,74 @@ async def test_a_reply_has_no_links(tmp_path: Path, server: LlmServer, source: s
     async with product(tmp_path, server) as core:
         result = await asked(core, "hello", source)
     assert result.reply == "Apply at (link left out) or (link left out) !"
+
+
+async def test_a_question_has_no_links(tmp_path: Path, server: LlmServer, source: str) -> None:
+    """What the model asks back is its words, too: no link, no control characters."""
+    question = "Log in at https://evil.example/now first\u0007\u202e?"
+    server.calls(("ask_back", {"question": question}))
+    async with product(tmp_path, server) as core:
+        result = await asked(core, "hello", source)
+    assert result.reply == "Log in at (link left out) first  ?"
+
+
+@pytest.mark.parametrize(
+    ("finish", "said"),
+    [
+        ("length", r'"content": "One rust gig \ud83e"'),
+        ("content_filter", r'"content": "\udd80 no"'),
+        ("tool_calls", CALLED % ("scout", r"{\"query\":\"ru\\ud83e\"}")),
+        ("tool_calls", CALLED % ("scout", r"{\"\\ud83e\":1}")),
+        ("tool_calls", CALLED % (r"sc\ud83eout", "{}")),
+        ("tool_calls", CALLED % ("change_profile", r"{\"about\":\"a\\u0000b\"}")),
+    ],
+)
+async def test_half_a_character_of_a_model(
+    tmp_path: Path, source: str, finish: str, said: str
+) -> None:
+    """An answer that was cut in the middle of an emoji (JSON can carry that) is one that can't be
+    used, and no broken step."""
+    async with says(finish, said) as settings, product(tmp_path, None, **settings) as core:
+        result = await asked(core, SENTENCE, source)
+    assert result.status == RunStatus.COMPLETED, result.error
+    assert titles(result) == ["Rust parser"]
+    assert [n for n in result.notices if n.startswith("Understood")]
+
+
+@pytest.mark.parametrize(
+    ("finish", "said", "reply"),
+    [
+        ("stop", r'"content": "One \udd80 gig"', "One ? gig"),
+        ("tool_calls", CALLED % ("ask_back", r"{\"question\":\"Wo \ud83e?\"}"), "Wo ??"),
+    ],
+)
+async def test_half_a_character_in_an_answer(
+    tmp_path: Path, source: str, finish: str, said: str, reply: str
+) -> None:
+    """The rest of it can be read."""
+    async with says(finish, said) as settings, product(tmp_path, None, **settings) as core:
+        result = await asked(core, SENTENCE, source)
+    assert (result.status, result.reply) == (RunStatus.COMPLETED, reply)
+
+
+@asynccontextmanager
+async def says(finish: str, said: str) -> AsyncIterator[dict[str, str]]:
+    """A model that always says this, as the JSON of a message; settings that lead to it."""
+    message = f'{{"role": "assistant", {said}}}'
+    choice = f'{{"index": 0, "finish_reason": "{finish}", "message": {message}}}'
+    body = (
+        '{"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": ['
+        + choice
+        + '], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}'
+    )
+
+    async def complete(_request: web.Request) -> web.Response:
+        return web.Response(text=body, content_type="application/json")
+
+    application = web.Application()
+    application.router.add_post("/v1/chat/completions", complete)
+    async with serve(application, "127.0.0.1", 0) as address:
+        yield {"openai_api_key": "k", "openai_base_url": f"{address}/v1"}
 
 
 async def test_the_result_is_as_the_schema_says(

@@ -323,7 +323,7 @@ async def test_a_failed_draft_undoes_the_matching(tmp_path: Path, by: str) -> No
         await chat.say("/scout")
         text = (await chat.until_text("Drafting failed"))["text"]
         assert "Nothing of this scout was kept; please try again." in text
-        assert "Undone: 7 scores removed" in text
+        assert "Undone: 6 scores removed" in text
     assert rows(tmp_path, "SELECT status FROM runs") == [("compensated",)]
     scores = rows(tmp_path, "SELECT count(*), count(score), count(reasons) FROM matches")
     assert scores == [(7, 0, 0)]

@@ -68,6 +68,12 @@ def test_what_is_claimed(text: str, kind: ClaimKind, words: str) -> None:
         "Kafka: [fill in: your experience]",
         "I have two questions.",
         "Go through the code with me?",
+        "As for Kafka, [fill in: your experience with it].",
+        "A cluster of 3 people affects everybody else.",
+        "I appreciate careful work and value clarity.",
+        "I would see it as a natural continuation.",
+        "I would begin with half of them, two weeks earlier.",
+        "I am comfortable with feedback and deadlines.",
         "",
     ],
 )
@@ -85,6 +91,8 @@ def test_what_is_not_claimed(text: str) -> None:
         "You will find an engineer with Kafka.",
         "I am excited to bring my Kafka skills.",
         "I have not used Rust, besides my work in Kafka.",
+        "I believe in Kafka because I have operated it.",
+        "I am grateful for my years with Kafka.",
     ],
 )
 def test_a_claim_in_disguise(text: str) -> None:
@@ -124,6 +132,12 @@ def test_numbers(text: str, value: float | None, unit: str | None) -> None:
 def test_one_alone_is_no_number() -> None:
     """A pronoun counts nothing."""
     assert numbers_of("one of the first to ask") == []
+
+
+def test_a_number_shares_the_unit_of_the_one_before() -> None:
+    """In what a profile says, the second number of a sentence may leave its unit out."""
+    assert [n.unit for n in numbers_of("8 years, of which 5 at Acme")] == ["year", "year"]
+    assert numbers_of("from 1 March")[0].unit == "date"
 
 
 def test_stems() -> None:

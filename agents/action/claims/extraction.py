@@ -12,10 +12,12 @@ from agents.action.claims.objects import items_in
 from agents.action.claims.phrases import phrases_in
 from agents.action.claims.sentences import Clause, Sentence, masked, sentences_in
 from agents.action.claims.skills import skill_spans
-from agents.action.claims.stances import TAKES_UP
+from agents.action.claims.stances import PENDING, TAKES_UP
 from agents.action.claims.words import common_words, lexicon, words_in
 from agents.domain.opportunity import Opportunity
 
+_SMALL_MAX = 5
+_MEASURES = frozenset(("date", "money", "%"))
 _NAMED_BY_PHRASES = frozenset((ClaimKind.DEGREE, ClaimKind.CERTIFICATE))
 
 
@@ -161,7 +163,7 @@ def _counted(text: str, clause: Clause, in_skills: frozenset[int]) -> Iterator[N
     """The numbers that count something: not `two things`, `three of the skills`, `web3`."""
     skill_starts = {clause.words[i].start for i in in_skills}
     for number in numbers_in(text, clause.words):
-        if number.start in skill_starts:
+        if number.start in skill_starts or _in_passing(number, text, clause.stance):
             continue
         behind = [w.plain for w in words_in(text, number.end, number.end + 40)][:3]
         small = number.value is not None and number.value <= 5 and number.unit is None
@@ -173,6 +175,14 @@ def _counted(text: str, clause: Clause, in_skills: frozenset[int]) -> Iterator[N
         if small and before and before[-1] in lexicon("before_counts"):
             continue
         yield number
+
+
+def _in_passing(number: Number, text: str, stance: Stance) -> bool:
+    """Whether a plan or a remark counts without measuring: `two weeks earlier`, `half of them`."""
+    if stance is not Stance.OPEN or number.year or number.unit in _MEASURES:
+        return False
+    small = number.value is not None and number.value <= _SMALL_MAX
+    return small or not any(c.isdigit() for c in text[number.start : number.end])
 
 
 def _refers(behind: list[str]) -> bool:
@@ -192,6 +202,8 @@ def _taken_up(text: str, before: Sentence, sentence: Sentence) -> Iterator[Claim
 
 def _takes_up(clause: Clause) -> bool:
     said = " ".join(word.text.lower() for word in clause.words)
+    if PENDING.search(said):
+        return False
     return clause.first and clause.stance is Stance.CLAIMED and bool(TAKES_UP.search(said))
 
 

@@ -6,6 +6,7 @@ from agents.action.claims.claim import Claim, ClaimKind, Stance
 from agents.action.claims.extraction import claims_in
 from agents.action.claims.sentences import GAP
 from agents.action.claims.support import Known, backed
+from agents.action.claims.words import lexicon
 from agents.domain.opportunity import Opportunity
 
 _WORDS = {
@@ -39,6 +40,8 @@ _NAMING = frozenset(
      ClaimKind.LANGUAGE, ClaimKind.CONTACT, ClaimKind.PLACE)
 )  # fmt: skip
 
+_NAMED_IN_LOWER = frozenset((ClaimKind.NUMBER, ClaimKind.CONTACT))
+
 
 def gap_for(claims: list[Claim], posting: Known) -> str:
     """One gap for all `claims`. It names a skill only if the posting asks for it, and nothing
@@ -58,6 +61,11 @@ def checked_gaps(text: str, opportunity: Opportunity, profile: Known, posting: K
         claims = [replace(c, stance=Stance.OPEN) for c in claims_in(inner, opportunity)]
         return any(
             claim.kind in _NAMING
+            and (
+                not claim.text.islower()
+                or claim.kind in _NAMED_IN_LOWER
+                or claim.text in lexicon("brands")
+            )
             and (claim.kind is not ClaimKind.NUMBER or (claim.value or 0) > 5)
             and not backed(claim, profile, posting)
             for claim in claims

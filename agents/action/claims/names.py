@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agents.action.claims.claim import ClaimKind
-from agents.action.claims.words import Word, lexicon, lexicon_map
+from agents.action.claims.words import OF_THINGS, Word, lexicon, lexicon_map
 
 _WORK = re.compile(
     r"\b(?:work\w*|intern\w*|employ\w*|years?|months?|time|role|job|stint|career|joined|left"
@@ -18,6 +18,9 @@ _LIVES = re.compile(
 )
 _SCHOOL = frozenset(("university", "college", "institute", "school", "academy", "polytechnic"))
 _TO_A_NAME = frozenset(("at", "for", "with", "from", "by", "of", "joined", "joining", "via"))
+_OFFERS = frozenset(
+    ("role", "position", "opening", "internship", "job", "vacancy", "post", "team", "place", "spot")
+)
 # "Reproduce the leak": a command, which no name begins.
 _BEHIND_A_VERB = frozenset(
     ("the", "a", "an", "my", "our", "what", "how", "why", "whether", "each", "every", "any")
@@ -68,7 +71,13 @@ def _begins(words: Sequence[Word], at: int, common: frozenset[str]) -> bool:
     word = words[at]
     if any(c.isupper() for c in word.text[1:]):
         return False
-    lists = (lexicon("starters"), lexicon("neutral"), lexicon("common"), common)
+    lists = (
+        lexicon("starters"),
+        lexicon("neutral"),
+        lexicon("unspecific"),
+        lexicon("common"),
+        common,
+    )
     if any(word.plain in listed for listed in lists):
         return True
     if word.plain in lexicon_map("number_words") or word.plain in lexicon_map("ordinals"):
@@ -76,7 +85,7 @@ def _begins(words: Sequence[Word], at: int, common: frozenset[str]) -> bool:
     following = words[at + 1].plain if at + 1 < len(words) else ""
     return (
         _is_plural(word.plain, following)
-        or word.plain.endswith(("ing", "ed", "ly"))
+        or word.plain.endswith(("ing", "ed", "ly", *OF_THINGS))
         or following in _BEHIND_A_VERB
     )
 
@@ -101,6 +110,8 @@ def _kind(words: Sequence[Word], name: Name) -> ClaimKind:
     before = " ".join(w.plain for w in words[max(0, name.first - 8) : name.first])
     if _LIVES.search(before):
         return ClaimKind.PLACE
+    if len(before.split()) > 1 and before.split()[-2] in _OFFERS and " my " not in f" {before} ":
+        return ClaimKind.NAME
     led_to = name.first > 0 and words[name.first - 1].plain in _TO_A_NAME
     if _WORK.search(before) and (led_to or name.first == len(words)):
         return ClaimKind.EMPLOYER

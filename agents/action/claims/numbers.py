@@ -3,7 +3,8 @@
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise, takewhile
 
 from agents.action.claims.words import Word, lexicon, lexicon_map, stem, words_in
 
@@ -11,6 +12,8 @@ _DIGITS = re.compile(r"(\d+(?:[.,]\d+)*)([^\W\d_]*)\+?")
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\.\d{3})+")
 _CURRENCY = "$€£¥₹₦"
 _CODES = frozenset(("usd", "eur", "gbp", "inr", "chf", "dollars", "euros", "pounds", "rupees"))
+_DAYS_MAX = 31
+_BEHIND_ELLIPSIS = frozenset(("at", "as", "in", "with", "for"))
 _FRACTION = re.compile(
     r"(?:third|quarter|fifth|tenth)s?$|(?:two|three|four|five|six|eight|ten)fold$"
 )
@@ -119,7 +122,7 @@ def _spelled(text: str, words: Sequence[Word], at: int) -> tuple[float | None, i
 
 
 def _after_article(words: Sequence[Word], at: int) -> bool:
-    return at > 0 and words[at - 1].plain in ("a", "an", "per", "half", "the", "full", "past")
+    return at > 0 and words[at - 1].plain in lexicon("articles")
 
 
 def _before_unit(words: Sequence[Word], at: int) -> bool:
@@ -150,12 +153,22 @@ def _with_unit(
     if last.plain == "decade" or (unit is None and after and after[0].plain == "decades"):
         unit = "year"
     units = lexicon_map("units")
-    for word in after[:3]:
+    apart = lexicon("measured_apart")
+    for word in takewhile(lambda word: word.plain not in apart, after[:3]):
         if unit is None and (word.plain in _CODES or word.plain in units):
             unit = "money" if word.plain in _CODES else units[word.plain]
+    if unit is None and value is not None and value <= _DAYS_MAX and _dated(words, at, after):
+        unit = "date"
     near = [w.plain for w in (*words[max(0, at - 4) : at], *after)]
     stems = frozenset(stem(w) for w in near if w not in lexicon("stop_words"))
     return Number(first.start, last.end, value, unit, stems)
+
+
+def _dated(words: Sequence[Word], at: int, after: Sequence[Word]) -> bool:
+    """Whether a month stands by a number: `1 March`, `March 1`, `the 1st of March`."""
+    behind = after[1:2] if after and after[0].plain == "of" else after[:1]
+    beside = (*words[max(0, at - 1) : at], *behind)
+    return any(word.capital and word.plain in lexicon("months") for word in beside)
 
 
 def _following(text: str, words: Sequence[Word], at: int) -> list[Word]:
@@ -202,5 +215,17 @@ def _vague(text: str, words: Sequence[Word], at: int) -> Number | None:
 
 
 def numbers_of(text: str) -> list[Number]:
-    """The numbers of a whole text."""
-    return numbers_in(text, words_in(text))
+    """The numbers of a whole text; in `8 years, of which 5 abroad` both are of years."""
+    words = words_in(text)
+    before = {word.start: previous.plain for previous, word in pairwise(words)}
+    behind = {word.end: following.plain for word, following in pairwise(words)}
+    found: list[Number] = []
+    for number in numbers_in(text, words):
+        elliptic = number.unit is None and not number.year and found != []
+        if elliptic and found[-1].unit in ("year", "month"):
+            beside = before.get(number.start, ""), behind.get(number.end, "")
+            if beside[0] in lexicon("elliptic") or beside[1] in _BEHIND_ELLIPSIS:
+                found.append(replace(number, unit=found[-1].unit))
+                continue
+        found.append(number)
+    return found

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from agents.action.claims.claim import ClaimKind
-from agents.action.claims.words import Word, lexicon, stem
+from agents.action.claims.words import OF_THINGS, Word, lexicon, stem
 
 _WORDS_MAX = 14
 _ARTICLE = r"(?:(?:an?|the|my|our|some|many|several|various|both) )?"
@@ -13,9 +13,11 @@ _WITH = r"(?:with|in|of|on|at|around|across|building|writing|using|doing|running
 
 _CONTEXTS = (
     (ClaimKind.EMPLOYER, False, re.compile(
-        r"\b(?:work(?:ed|ing)?|intern(?:ed|ing|ship)?|employed|stints?|career|job|role|position"
-        r"|engineer|developer|analyst|time|years?|months?|freelanced|consult(?:ed|ing)|contract(?:ed|ing)?"
-        r"|spell|tenure|hired|colleagues?|manager|boss|trained)"
+        r"\b(?:work(?:ing)?(?! with)|worked|intern(?:ed|ing|ship)?|employed|stints?|career"
+        r"|job|role|position"
+        r"|engineer|developer|analyst|years?|months?|freelanced|consult(?:ed|ing)"
+        r"|contract(?:ed|ing)?"
+        r"|spell|tenure|hired|colleagues?|manager|boss|trained|time(?! with))"
         r"(?: (?:on|as|in) (?:\w+ ){1,3}| )(?:at|for|with|by) ")),
     (ClaimKind.EMPLOYER, False, re.compile(
         r"\b(?:(?:i|we) (?:have )?joined|i left|formerly (?:at|of|with)|previously (?:at|with)"
@@ -23,7 +25,9 @@ _CONTEXTS = (
         r"|served (?:in|on|as|with)|sit on|sat on"
         r"|volunteer\w* (?:at|for|with|in))[ ,]+")),
     (ClaimKind.TITLE, False, re.compile(
-        r"\b(?:i am|i'm|i was|i've been|i have been|as|being|became|worked as|role as|work as"
+        r"\b(?:i am|i'm|i was|i've been|i have been"
+        r"|(?<!such )(?<!well )(?<!as much )as(?! the (?:\w+ ){1,3}(?:is|are|was|were|has"
+        r"|have|will|can|would|needs?)\b)|being|became|worked as|role as|work as"
         r"|trained as) (?:an?|the) ")),
     (ClaimKind.EXPERIENCE, False, re.compile(
         r"\b(?:experienced?|expertise|background|skills?|skilled|knowledge|proficien\w+|familiar\w*"
@@ -32,8 +36,13 @@ _CONTEXTS = (
         rf"|expert|degree|interned|worked|studied|at home|training|course|talent"
         rf"|diploma) {_WITH} ")),
     (ClaimKind.EXPERIENCE, False, re.compile(
-        r"\b(?:i|we)(?: have|'ve)?(?: also| often| mostly| regularly| previously)? (?:know|use|used"
-        r"|speak|practi[sc]ed?|do|learned|learnt|picked up|mastered|taught|teach|studied|majored in"
+        r"\b(?<!what )(?<!all )(?:i|we)(?: have|'ve)?(?: also| often| mostly| regularly"
+        r"| previously)?"
+        r" (?:know|use|used|speak|practi[sc]ed?"
+        r"|do(?! (?:\w+ly )?(?:care|believe|think|have|hope|like|want|understand|enjoy"
+        r"|appreciate|my|so|it"
+        r"|see|need|feel|know|wonder)\b)|learned|learnt|picked up|mastered|taught|teach"
+        r"|studied|majored in"
         r"|specialise in|specialize in) ")),
     (ClaimKind.EXPERIENCE, True, re.compile(
         r"\b(?:built|developed|designed|created|shipped|written|wrote|implemented|launched|deployed"
@@ -47,6 +56,10 @@ _LINKS = frozenset(("and", "or", "plus"))
 # "I learned how ...", "I know that ...": no thing follows.
 _NO_OBJECT = frozenset(
     ("how", "what", "why", "that", "whether", "to", "when", "where", "if", "not")
+)
+
+_VERBS = frozenset(
+    ("is", "are", "was", "were", "has", "have", "had", "will", "would", "can", "without")
 )
 
 
@@ -85,7 +98,7 @@ def _items(
     loose: bool,
 ) -> Iterator[Item]:
     first = next((i for i, word in enumerate(words) if word.start >= behind), None)
-    if first is None or words[first].plain in _NO_OBJECT:
+    if first is None or words[first].plain in _NO_OBJECT | _VERBS:
         return
     stops = lexicon("object_ends")
     item: list[int] = []
@@ -106,6 +119,11 @@ def _is_adverb(word: str) -> bool:
     return word.endswith("ly") and len(word) > 6 and word not in lexicon("no_adverbs")
 
 
+def _is_thing(word: str) -> bool:
+    """Whether a noun names no person, so that it is no title: `as a natural continuation`."""
+    return word.endswith(OF_THINGS) or word.removesuffix("s") in lexicon("things")
+
+
 def _ends_object(between: str) -> bool:
     return any(mark in between for mark in ".;:!?()–—[]▮\n")
 
@@ -113,14 +131,21 @@ def _ends_object(between: str) -> bool:
 def _item(
     words: Sequence[Word], item: Sequence[int], kind: ClaimKind, *, loose: bool
 ) -> Iterator[Item]:
-    common = lexicon("neutral") | lexicon("stop_words") | lexicon("number_like")
+    common = lexicon("neutral") | lexicon("unspecific") | lexicon("stop_words")
+    common |= lexicon("number_like")
     if kind is ClaimKind.TITLE:
         common |= lexicon("role_words")
+        if _is_thing(words[item[-1]].plain if item else ""):
+            return
     telling = [
         words[at].plain
         for at in item
         if words[at].plain not in common and not _is_adverb(words[at].plain)
         and not words[at].text[0].isdigit()
     ]  # fmt: skip
+    if kind is ClaimKind.EMPLOYER and lexicon("common").issuperset(telling[:1]):
+        return
     if telling:
-        yield Item(kind, item[0], item[-1], frozenset(stem(word) for word in telling), loose)
+        named = any(words[at].capital for at in item)
+        known_by_one = loose or (kind is ClaimKind.EMPLOYER and not named)
+        yield Item(kind, item[0], item[-1], frozenset(stem(word) for word in telling), known_by_one)

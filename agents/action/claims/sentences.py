@@ -12,6 +12,7 @@ from agents.action.claims.stances import (
     HAS,
     OWN,
     TAKES_UP,
+    TOPIC,
     stance_of,
 )
 from agents.action.claims.words import Word, lexicon, words_in
@@ -20,6 +21,7 @@ GAP = re.compile(r"\[fill in:[^\[\]\n]{0,300}\]", re.IGNORECASE)
 _MASK = "▮"
 # "SwiftUI: [fill in: ...]" leaves it to the applicant.
 _LABELS_GAP = re.compile(rf"\s*[:–—-]\s*{_MASK}")
+_BEFORE_GAP = re.compile(rf"[,:–—-]\s*{_MASK}")
 _BULLET = re.compile(r"[ \t]*(?:[-*•–—·>]+|\d{1,2}[.)])[ \t]+")
 _END = re.compile(rf"[.!?…]+[\"”’')\]]*\s+(?=\S)|{_MASK}[.]?\s+(?=[A-Z])")
 _ABBREVIATED = re.compile(
@@ -60,7 +62,8 @@ class Clause:
         """Whether words up to the place `end` say what the applicant has or did: `my`, `worked`."""
         words = [word for word in self.words if word.start < end]
         said = " ".join(word.text.lower() for word in words)
-        return HAS.search(said) is not None or any(w.plain.endswith("ed") for w in words)
+        deeds = (w.plain for w in words if w.plain not in lexicon("states"))
+        return HAS.search(said) is not None or any(word.endswith("ed") for word in deeds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ def _with_stances(
         said = " ".join(word.text.lower().replace("’", "'") for word in words)
         stance = stance_of(said, words, organisation, text[span.end : span.end + 1])
         first = FIRST.search(said) is not None
-        if _LABELS_GAP.match(text, span.end) and not first and len(words) <= 6:
+        if not first and _leaves_to_gap(text, span, said):
             stance = Stance.DENIED
         if stance is None:
             before = clauses[-1] if clauses else None
@@ -140,12 +143,20 @@ def _with_stances(
     return tuple(clauses)
 
 
+def _leaves_to_gap(text: str, clause: Span, said: str) -> bool:
+    """Whether a gap says what the clause would: `Kafka: [fill in: ...]`, `As for Kafka, [...]`."""
+    if TOPIC.search(said):
+        return _BEFORE_GAP.search(text, clause.start, clause.end + 3) is not None
+    return _LABELS_GAP.match(text, clause.end) is not None and len(said.split()) <= 6
+
+
 def _look_back(clauses: list[Clause], said: str) -> None:
     """What the last clause says of those before it: `..., which I use` claims what they name, and
     `Kafka: not yet` denies it."""
     last = clauses[-1]
     for at, clause in enumerate(clauses[:-1]):
-        back = BACK.search(said) or TAKES_UP.search(said)
+        topic = TOPIC.search(" ".join(word.text.lower() for word in clause.words))
+        back = BACK.search(said) or TAKES_UP.search(said) or topic
         claimed = last.stance is Stance.CLAIMED and last.first and back
         if clause.stance is Stance.OPEN and claimed:
             clauses[at] = Clause(clause.span, clause.words, Stance.CLAIMED, clause.first)

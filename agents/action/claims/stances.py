@@ -7,24 +7,30 @@ import re
 from collections.abc import Sequence
 
 from agents.action.claims.claim import Stance
-from agents.action.claims.words import Word
+from agents.action.claims.words import Word, lexicon
 
 FIRST = re.compile(r"\b(?:i|i'\w+|me|my|mine|myself|we|we'\w+|us|our|ours)\b")
 # What takes up the clause before: "both of which I use", "is one I more than meet", "I have it".
 BACK = re.compile(
     r"\b(?:which|something|one|that|skills|tools|things) (?:i|we)\b|\b(?:of|with|in) which\b"
     r"|\b(?:so|as) (?:do|have|am|did) (?:i|we)\b|\band i (?:do|have|am|can)$"
-    r"|^(?:and )?i (?:do|have|am)$"
+    r"|^(?:and |as )?i (?:do|have|am)$"
     r"|^(?:\w+ )?(?:both|all|each|these|those) (?:of )?(?:\w+ )?(?:i|are|is|my)\b"
 )
 TAKES_UP = re.compile(
-    r"\b(?:have|had|use|used|using|know|with|in|did|done|do|meet|match|tick|fit|bring|offer|cover|of"
-    r"|exceed|satisfy|check|ran|built|describes?) (?:\w+ ){0,2}?(?:it|them|these|those|both|all"
+    r"\b(?:have|had|use|used|using|know|with|in|did|done|do|meet|match|tick|fit|bring|offer"
+    r"|cover|of"
+    r"|exceed|satisfy|check|ran|run|operate|built|describes?) (?:\w+ ){0,2}?(?:it|them|these"
+    r"|those|both|all"
     r"|everything|each|every one|boxes)\b"
     r"|\b(?:these|those|they|both|all) are (?:\w+ )?(?:tools|skills|things|what)\b"
     r"|\b(?:that|this)(?: is|'s| describes| matches)? (?:me|what i|exactly what|precisely what)\b"
 )
 """What takes up what was said before: `I have plenty of it`, `these are the tools I use`."""
+PENDING = re.compile(
+    r"^(?:as soon )?(?:as|once|when|if|until) (?:i|we|you)(?: have|'ve)? \w+(?:ed|en) "
+)
+"""What is still to come: `once I have confirmed them`."""
 # Skills that are missing, or wanted. "Not only", "no stranger to" and their like deny nothing.
 _DENIED = re.compile(
     r"\bnot (?:something|a topic|a skill|a tool|one) i\b"
@@ -37,37 +43,65 @@ _DENIED = re.compile(
     r"experience\b|\black\b"
     r"|(?<!not )(?<!n't )(?<!hardly )(?<!nothing )\bnew to me\b|\b(?:am|'m) new to\b"
     r"|\b(?:to|and|of|for|start|starting|currently|am|i'm) learn(?:ing)?\b|\bchance to learn\b"
+    r"|\bneed (?:some |a little |more )?time to\b|\bget(?:ting)? (?!.* again)(?:comfortable"
+    r"|familiar"
+    r"|up to speed)\b"
     r"|\bunfamiliar\b|\bless familiar\b"
 )
 DENIED_NOT = re.compile(
     r"\bnot (?:only|just|new|merely)\b|^(?:nothing|none|nobody|few)\b|\bhardly\b"
-    r"|\bthere (?:is|are) (?:no|not)\b|\bstranger\b|\bno (?:secret|trouble)"
+    r"|\bthere (?:is|are) (?:no|not)\b|\bstranger\b|\bno (?:secret|trouble|time)"
 )
 _OPEN = re.compile(
-    r"\b(?:apply|applying|application|applicants|interested|interests?|excited|exciting|keen|eager"
+    r"^to the\b|\b(?:apply|applying|application|applicants|interested|interests?|excited"
+    r"|exciting|keen|eager"
     r"|drawn|draws|curious|hope|hoping|wish|would|i'd|we'd|could|will|i'll|we'll|forward|glad"
     r"|happy to|consider|appeals?|appealing|attracts?|admire|saw|read|noticed|understand|please"
     r"|want|wants|plan|plans|propose|proposal|intend|thank|thanks|caught|stood out|suits?|fine"
     r"|works? for me|look for|looking for|registering|like that|i like|i love|i enjoy|regards"
-    r"|dear|hello|hi|see you|count me in|tempting|idea|track)\b"
+    r"|dear|hello|hi|see you|count me in|tempting|idea|track|writing (?:to|about|in|with"
+    r"|regarding)|reaching out"
+    r"|in touch|submit|submitting|refer(?:ence|ring)|regarding|with re(?:gard|spect) to"
+    r"|welcome (?:the|an?|any|your|honest|every)"
+    r"|inspir(?:ed|ing)|fascinat(?:ed|ing)|motivat(?:ed|es|ing)|pleased|delighted|thrilled|grateful"
+    r"|honou?red|(?:ready(?! to (?:run|use|operate)\b)|prepared|willing|open|available"
+    r"|intending|hoping|aiming) (?:to|for)"
+    r"|(?:i|we)(?: \w+ly| do| also)? (?:value|appreciate(?! \w+ for\b)|believe (?!in)"
+    r"|recogni[sz]e (?:that"
+    r"|the|how)|imagine|wonder"
+    r"|respect|agree|share your|regard|note|gather|care (?:about|deeply)|take (?:care to"
+    r"|care that|pride)"
+    r"|think (?:that|the|this|it|a|about|good|an|your|we|such)|find (?:it|this|that|the|your)"
+    r"|feel that)|(?:am|'m) (?:aware|confident that|sure that|convinced|grateful))\b"
 )
 # Words by which a wish speaks of what the applicant has: "excited to bring my expertise in ...".
 HAS = re.compile(
-    r"\b(?:experience[ds]?|expertise|expert|background|skills?|skilled|knowledge|proficien\w+|years?"
+    r"\b(?:experience[ds]?|expertise|expert|background|skills?|skilled|knowledge|proficien\w+|years"
+    r"|(?<!a )(?<!per )(?<!each )(?<!every )(?<!this )(?<!next )year"
     r"|decades?|having|(?:^|i |we |have |has |ve |also |and |often |which )used|worked|built|led"
     r"|managed|ran|bring|bringing|brings|brought"
-    r"|gained|acquired|learned|learnt|mastered|mastery|know|known|trained|studied|since|career|grasp"
+    r"|gained|acquired|learned|learnt|mastered|mastery"
+    r"|(?<!would )(?<!to )(?<!let me )(?<!you )know(?! (?:that|you|your)\b)"
+    r"|known|(?:such as|like) (?:me|myself)"
+    r"|trained|studied|career|grasp|(?:have|'ve) had"
+    r"|since(?! (?:th|your|it\b|you|there|we\b|a\b|an\b|\w+ (?:is|are|will)\b))"
     r"|command|fluen\w+|graduated?|degree|track record|certif\w+|former\w*|previous\w*"
-    r"|earlier|past|prior|held|hold|holder|own|earned|won|joined|interned|employed|familiar\w*"
-    r"|about me|comfortable|versed|speak|native|credential\w*|qualif\w+|strengths?|already"
-    r"|been|helped|did|spent|back"
+    r"|past|prior|held|hold|holder|(?:i|we|and|also) own|earned|won|joined|interned|employed"
+    r"|familiar\w*"
+    r"|about me|versed|comfortable(?! with the (?:idea|prospect|hours|rate|terms|schedule"
+    r"|pace))|speak|native|credential\w*|qualif\w+|strengths?|already"
+    r"|been|helped|did|spent|back (?:in|at|when|then)"
     r"|made|sold|taught|gave|took"
     r"|kept|drove|met|found|won|paid|sent|spoke|went|came|rose|fell"
-    r"|became|after|during|shipped|wrote|designed|developed|created|ran|saved|grew|cut)\b"
+    r"|became|(?:after|during) (?!th|your|it\b|we\b|you|delivery|launch)|shipped|wrote"
+    r"|designed|developed|created|ran|saved|grew|cut)\b"
     r"|^(?:as an?|ex)\b|\bmy (?!plan|proposal|application|name|idea|time|next|own|letter|attention"
     r"|part|pleasure"
     r"|thanks|interest|schedule|needs|mind|way|view|question|questions|hours|calendar"
-    r"|first|project|approach|goal|hope|best|list)"
+    r"|first|project|approach|goal|hope|best|list|aim|intention|motivation|reply|impression"
+    r"|view|focus"
+    r"|enthusiasm|curiosity|attitude|commitment|availability|reasons?|thoughts|message|contribution"
+    r"|interview|suggestion|guess|willingness|desire|ambition|curriculum|résumé|cv|sample|full)"
 )
 _POSTING = re.compile(
     r"^(?:(?:and|but|or|so|while|because|since|as|that|which|who|where|if|when|what|why|how|also"
@@ -79,28 +113,70 @@ _POSTING = re.compile(
     r"|^(?:and |but )?the \d"
     r"|\bi (?:also )?(?:know|see|understand|noticed|read|saw|realise|gather)"
     r" (?:that|how|why|what|you|your)"
+    r"|\bi (?:also )?(?:noticed|see|saw|read|note|understand) .*\b(?:your|the posting)\b"
     r"|\b(?:does|do|can|could|will|would|is|are) (?:you|your|the)\b"
 )
 # Of the world at large, or of the posting without a word for it: "48 hours is short".
 _IMPERSONAL = re.compile(
     r"\b(?:is|are|sounds?|leaves?|looks?|seems?|depends?|matters?|makes?|means?|deserves?|feels?"
-    r"|requires?|needs?|takes?|remains?)\b"
+    r"|requires?|needs?|takes?|remains?|there (?:must|may|might|will))\b"
 )
 _MYSELF = re.compile(
     r"(?<!tell )(?<!let )(?<!give )(?<!to )(?<!interests )(?<!suits )(?<!show )(?<!for )"
     r"\b(?:me|mine|myself|us)\b"
 )
 _SOUNDS = re.compile(r"\bsounds? \w+")
+# "Your list of skills": what is asked for, by words of having.
+_OF_YOURS = re.compile(
+    r"\b(your (?:\w+ )?(?:lists?|requirements?|requests?|posting|ad|advert|advertisement"
+    r"|description"
+    r"|criteria|search|call|wish|preference)) (?:of|for)(?: at least| over"
+    r"| more than)?(?: \w+){1,2}"
+)
+_OF_OTHERS = re.compile(
+    r"\b(?:your|their|his|her)(?: own| team| shared| combined| collective)?"
+    r" (?:experience|expertise|knowledge|skills|background|years)\b"
+)
 # "You will find an engineer with ten years": about the posting in form only.
 _OFFERED = re.compile(
     r"\b(?:you(?:'ll| will| would|'d)? (?:will )?(?:get|find|gain|hire|have|receive)|in me|hire"
     r"|candidate|applicant|someone like|your (?:next|new|future|ideal|man|woman))\b"
+)
+# What introduces a subject: "With regard to Kafka, ...".
+TOPIC = re.compile(
+    r"^(?:and |but )?(?:with (?:reference|regards?|respect) to|as (?:for|to|regards)"
+    r"|regarding|concerning"
+    r"|in (?:response|reply|answer|relation) to|in terms of|when it comes to|on the subject of)\b"
+)
+# Of the world at large: what has a subject and a verb, and names nobody who applies.
+_GENERAL_SUBJECT = re.compile(
+    r"^(?:(?:and|but|so|because|since|while|although|though|as|that|if|when|even) )*"
+    r"(?:an?|any|each|every|many|most|much|some|such|few|all|these|those|this|that|it|there"
+    r"|they|people"
+    r"|nobody|everyone|someone|one|what|whoever|good|great|small|even|not|\w+ing|(?!as\b"
+    r"|was\b)[a-z]+s)\b"
+)
+_SELF_PRAISE = re.compile(
+    r"\b(?:experience[ds]?|expertise|expert|years?|decades?|track record|background|knowledge"
+    r"|degree"
+    r"|skill\w*|naturally|easily|nature|breath\w*|proven|certif\w+|graduate|who|me)\b"
+    r"|^(?:leading|managing|mentoring|supervising|coaching)\b"
 )
 # A clause that only lists goes on with what stands before it, one with these words does not.
 OWN = re.compile(
     r"\b(?:with|having|after|from|at|used|worked|built|led|managed|experienced?|years?|since|as an?"
     r"|proficien\w+|skilled|fluent|certified|holder|graduate|former\w*|previous\w*|both of which)\b"
 )
+
+
+def _of_the_world(said: str) -> bool:
+    if DENIED_NOT.search(said) or _SELF_PRAISE.search(said):
+        return False
+    if TOPIC.search(said):
+        return True
+    if not _GENERAL_SUBJECT.search(said):
+        return False
+    return not lexicon("general_verbs").isdisjoint(said.split()[1:])
 
 
 def stance_of(
@@ -110,6 +186,7 @@ def stance_of(
     if _DENIED.search(said) and not DENIED_NOT.search(said):
         return Stance.DENIED
     first = FIRST.search(said) is not None
+    said = _OF_OTHERS.sub("your", _OF_YOURS.sub(r"\1", said))
     of_posting = _POSTING.search(said) or (words and words[0].plain in organisation)
     if of_posting and not first:
         return Stance.CLAIMED if _OFFERED.search(said) else Stance.OPEN
@@ -119,6 +196,8 @@ def stance_of(
         return Stance.OPEN
     impersonal = _IMPERSONAL.search(said) and not DENIED_NOT.search(said)
     if impersonal and not first and not HAS.search(said):
+        return Stance.OPEN
+    if not first and _of_the_world(said):
         return Stance.OPEN
     if _OPEN.search(said):
         return Stance.CLAIMED if HAS.search(said) else Stance.OPEN

@@ -7,7 +7,7 @@ from agents.action.claims.claim import Claim, ClaimKind, Stance
 from agents.action.claims.language import is_latin
 from agents.action.claims.numbers import Number, numbers_of
 from agents.action.claims.phrases import phrases_in
-from agents.action.claims.words import lexicon, plain, stem, words_in
+from agents.action.claims.words import lexicon, lexicon_map, plain, stem, stems, words_in
 from agents.domain.opportunity import Opportunity
 from agents.domain.pay import Pay
 from agents.domain.profile import Profile
@@ -15,6 +15,7 @@ from agents.domain.skill import canonical_skill, skills_in
 
 # "I would begin with three drafts": a plan may count a little.
 _SMALL_MAX = 5
+_BOUNDS = stems(("least", "over", "minimum"))
 _UNITS_SAID = {"year": "year", "month": "month"}
 
 
@@ -43,7 +44,9 @@ class Known:
     def stems(self) -> frozenset[str]:
         """Stems of all words, and the English words for the units of numbers."""
         units = frozenset(n.unit for n in self.numbers if n.unit in _UNITS_SAID)
-        return frozenset(stem(word) for word in self.words) | units
+        abbreviated = lexicon_map("abbreviations")
+        said = [part for word in self.words for part in abbreviated.get(word, word).split()]
+        return stems([*said, *self.words]) | units
 
     @cached_property
     def stemmed(self) -> str:
@@ -121,6 +124,8 @@ def _skill_backed(claim: Claim, profile: Known, posting: Known) -> bool:
         return True
     if claim.stance is not Stance.OPEN:
         return False
+    if claim.text.islower() and lexicon("everyday_skills").issuperset(claim.text.split()):
+        return True
     return claim.near <= posting.skills or posting.stems >= set(said)
 
 
@@ -136,8 +141,13 @@ def _name_backed(claim: Claim, profile: Known, posting: Known) -> bool:
     if said <= profile.words:
         return True
     if claim.stance is not Stance.CLAIMED:
-        return said <= profile.words | posting.words
+        return _continents(said) <= _continents(profile.words | posting.words)
     return claim.kind is ClaimKind.NAME and said <= profile.words | posting.headline
+
+
+def _continents(words: frozenset[str] | set[str]) -> set[str]:
+    """The words, `american` as `america`."""
+    return {lexicon_map("continents").get(word, word) for word in words}
 
 
 def _phrase_backed(claim: Claim, profile: Known) -> bool:
@@ -153,7 +163,8 @@ def _phrase_backed(claim: Claim, profile: Known) -> bool:
 def _number_named(claim: Claim, posting: Known) -> bool:
     """Whether the posting has the number: sentences about it may say it in other words."""
     if claim.value is None:
-        return claim.near <= posting.stems
+        in_passing = claim.unit != "year" and plain(claim.text) in lexicon("stretches")
+        return in_passing or claim.near <= posting.stems
     if claim.unit is None and claim.value <= _SMALL_MAX and claim.kind is ClaimKind.NUMBER:
         return True
     return any(
@@ -165,7 +176,17 @@ def _number_named(claim: Claim, posting: Known) -> bool:
 def _number_backed(claim: Claim, profile: Known) -> bool:
     if claim.value is None:
         return _vague_backed(claim, profile)
-    return any(_same(claim, number, profile) for number in profile.numbers)
+    return any(
+        _same(claim, number, profile) or _exceeds(number, claim) for number in profile.numbers
+    )
+
+
+def _exceeds(number: Number, claim: Claim) -> bool:
+    """Whether `8 years` backs `over five years`."""
+    if claim.unit != "year" or number.unit != "year" or None in (number.value, claim.value):
+        return False
+    bound = claim.text.endswith("+") or not claim.near.isdisjoint(_BOUNDS)
+    return bound and (number.value or 0) >= (claim.value or 0)
 
 
 def _same(claim: Claim, number: Number, profile: Known) -> bool:

@@ -14,6 +14,9 @@ _ENDINGS = (
     *("ist", "ers", "er", "ors", "or", "ies", "ied", "ed", "es", "s", "ly", "e", "y"),
 )
 
+OF_THINGS = ("tion", "sion", "ment", "ness", "ity", "ance", "ence", "ship", "ism", "ture", "ing")
+"""Endings of nouns that name neither persons nor companies."""
+
 
 @dataclass(frozen=True, slots=True)
 class Word:

@@ -14,9 +14,11 @@ from agents.domain.pay import Pay
 from agents.domain.profile import Profile
 from tests.fakes.clock import NOON
 
-HONEST = tuple(f"honest{part}.json" for part in ("", "_2", "_3", "_4", "_5", "_6", "_7"))
+HONEST = tuple(
+    f"honest{part}.json" for part in ("", "_2", "_3", "_4", "_5", "_6", "_7", "_8", "_9", "_10")
+)
 """The first is what the rules were made by; the others were written after the rules stood."""
-HELD_OUT = tuple(f"held_out_{part}.txt" for part in (1, 2, 3, 4, 5))
+HELD_OUT = tuple(f"held_out_{part}.txt" for part in range(1, 8))
 _FOLDER = Path(__file__).parent
 _GAP = re.compile(r"\[fill in:[^\[\]]*\]")
 
