@@ -194,6 +194,7 @@ def scout_request(asked: AskRequest, profile: Profile, call: ScoutCall) -> Scout
         ),
         sources=asked.sources,
         excluded=tuple(word for word in call.exclude if word.strip()),
+        home=profile.locations,
         limit=asked.limit,
         drafts=0,
         sample_fallback=asked.sample_fallback,

@@ -184,6 +184,7 @@ class ScoutSteps:
             dismissed=await self._people.dismissed(state.user_id),
             cached=state.discovery.cached,
             excluded=state.request.excluded,
+            home=state.request.home,
             wanted=Wanted(
                 run_id=context.run_id,
                 owner=state.user_id,

@@ -19,7 +19,8 @@ EXCLUDED_MAX = 20
 class ScoutRequest:
     """One scout: the words asked for, the person, the sources, how many matches and drafts.
 
-    A posting that says an `excluded` word is left out. `sample_fallback` shows labelled sample
+    A posting that says an `excluded` word is left out; `home` is where the person lives, for what
+    is remote, where the profile's places don't say it. `sample_fallback` shows labelled sample
     postings when no source gave anything (local mode).
     """
 
@@ -27,6 +28,7 @@ class ScoutRequest:
     profile: Profile = field(default_factory=Profile)
     sources: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    home: tuple[str, ...] = ()
     limit: int = 10
     drafts: int = 1
     config: str = "scout@1"

@@ -83,13 +83,14 @@ class MatchingAgent:
         dismissed: frozenset[str] = frozenset(),
         cached: frozenset[str] = frozenset(),
         excluded: tuple[str, ...] = (),
+        home: tuple[str, ...] = (),
         wanted: Wanted | None = None,
     ) -> Matching:
         """Filter and rank `opportunities`, keep the best `limit` with their scores, return them.
 
         `cached` names the sources whose postings were read from the store, `excluded` words that no
-        posting may say. With `wanted` a language model judges the best; raises what the account in
-        it raises.
+        posting may say, `home` where the person lives. With `wanted` a language model judges the
+        best; raises what the account in it raises.
         """
         ranking = await RANKING.run(
             self._rank,
@@ -100,6 +101,7 @@ class MatchingAgent:
             weights=weights,
             dismissed=dismissed,
             excluded=excluded,
+            home=home,
         )
         judged = await self._judged(ranking.best, wanted)
         matching = self._matching(ranking, judged, limit, cached)
@@ -148,9 +150,10 @@ class MatchingAgent:
         weights: RankingWeights,
         dismissed: frozenset[str],
         excluded: tuple[str, ...],
+        home: tuple[str, ...],
     ) -> "_Ranking":
         now = self._clock.now()
-        place = PlaceWish.of(profile)
+        place = PlaceWish.of(profile, home)
         allowed, unwanted = without(opportunities, excluded)
         sifted = sift(allowed, profile, place, dismissed, now)
         wish = Wish.of(profile, query, place)

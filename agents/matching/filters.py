@@ -34,22 +34,25 @@ class _Stated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceWish:
-    """The places a person asked for; with both `places` and `remote`, either will do."""
+    """The places a person asked for; with both `places` and `remote`, either will do. `home` is
+    where they live, which says what is remote for them: the places, unless it is said apart."""
 
     places: tuple[Place, ...]
     remote: bool
+    home: tuple[Place, ...]
     reach: Reach = field(compare=False, repr=False)
     _fits: dict[tuple[tuple[str, ...], bool | None], PlaceFit] = field(
         default_factory=dict, compare=False, repr=False
     )
 
     @classmethod
-    def of(cls, profile: Profile) -> "PlaceWish":
-        """The wish in a profile."""
+    def of(cls, profile: Profile, home: Sequence[str] = ()) -> "PlaceWish":
+        """The wish in a profile, of who lives in these places."""
         named = (place for text in profile.locations for place in parse_wanted(text))
         places = tuple(dict.fromkeys(named))
         remote = profile.remote or any(parse_location(t).remote for t in profile.locations)
-        return cls(places=places, remote=remote, reach=Reach(places))
+        lives = tuple(place for text in home for place in parse_wanted(text))
+        return cls(places=places, remote=remote, home=lives or places, reach=Reach(places))
 
     def fit(self, opportunity: Opportunity) -> PlaceFit:
         """How the posting stands to this wish. A remote posting that names where it is remote
@@ -64,7 +67,7 @@ class PlaceWish:
 
     def open_to(self, locations: tuple[str, ...]) -> bool:
         """Whether work that is remote in these locations is remote for the person too."""
-        homes = {place.country for place in self.places} - {None}
+        homes = {place.country for place in self.home} - {None}
         named = _stated(locations).remote_in
         return not named or any(self._lies_open(place, homes) for place in named)
 
@@ -85,12 +88,12 @@ class PlaceWish:
         return PlaceFit.ELSEWHERE if known_on_site else PlaceFit.UNKNOWN
 
     def _home_known(self) -> bool:
-        return any(place.country for place in self.places)
+        return any(place.country for place in self.home)
 
     def _lies_open(self, named: Place, homes: set[str | None]) -> bool:
         if named.country is not None:
             return named.country in homes
-        return named.area is None or any(covers(named, wanted) for wanted in self.places)
+        return named.area is None or any(covers(named, wanted) for wanted in self.home)
 
     def _may_cover(self, place: Place) -> bool:
         """Whether a place that we can't put on the map may lie in a country or area asked for."""

@@ -149,7 +149,7 @@ def _read(o: Opportunity) -> str:
 
 def _foreign_countries(o: Opportunity, wish: Wish) -> str:
     """The countries a remote posting names, when none of them is one the person asked for."""
-    wanted = {place.country for place in wish.place.places}
+    wanted = {place.country for place in wish.place.home}
     named = {p.country for text in o.locations for p in parse_location(text).places}
     countries = sorted(country for country in named if country)
     return "" if wanted & named else ", ".join(c.title() for c in countries[:3])

@@ -35,6 +35,8 @@ _PARTIAL_SHOWN = 5
 _DRAFT_SHOWN = 3_600
 _REPLY_SHOWN = 900
 _REPLY_OVER_LIST = 120
+"""With the line that says what is drafted."""
+_READY_SHOWN = 3
 _DRAFTS_SHOWN = 2_200
 
 COMMANDS: tuple[tuple[str, str], ...] = (
@@ -105,7 +107,9 @@ def _ready(result: AskResult) -> str:
     """Which matches of the list have a draft already."""
     drafted = {draft.opportunity_id for draft in result.drafts}
     ranks = [m.rank for m in result.matches if m.opportunity.id in drafted]
-    return f"\nDrafted: {', '.join(f'/draft {rank}' for rank in ranks)}" if ranks else ""
+    shown = ", ".join(f"/draft {rank}" for rank in ranks[:_READY_SHOWN])
+    rest = f" +{len(ranks) - _READY_SHOWN}" if len(ranks) > _READY_SHOWN else ""
+    return f"\nDrafted: {shown}{rest}" if ranks else ""
 
 
 def _said(result: AskResult, longest: int) -> str:
@@ -146,7 +150,8 @@ def shortlist(
     if len(matches) > PAGE:
         head += f" · {shown[0].rank} to {shown[-1].rank}"
     if isinstance(result, AskResult):
-        head = f"{_said(result, _REPLY_OVER_LIST)}{_ready(result)}\n\n{head}"
+        ready = _ready(result)
+        head = f"{_said(result, _REPLY_OVER_LIST - len(ready))}{ready}\n\n{head}"
     return View(
         text="\n\n".join((head, *items, _notices(result))).rstrip(),
         keyboard=_shortlist_buttons(result, shown, page, chosen),

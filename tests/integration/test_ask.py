@@ -164,7 +164,8 @@ async def test_drafts_of_one_turn_are_one_handoff(
     server.replies(counting_down(5), "Five.")
     async with product(tmp_path, server) as core:
         first = await asked(core, "rust work", source)
-        server.calls(*(("draft", {"ranks": [n]}) for n in (1, 99, 2, 3)))
+        ranks: list[dict[str, object]] = [{"ranks": [n]} for n in (1, 99, 2, 3)]
+        server.calls(*(("draft", said) for said in ranks))
         server.replies(DRAFT, DRAFT, DRAFT, "All three.")
         result = await asked(core, "draft the first three", source)
     assert result.error is None

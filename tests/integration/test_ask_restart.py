@@ -363,12 +363,12 @@ async def test_a_failure_is_told_of_its_own_call(tmp_path: Path, server: LlmServ
     flaky = Flaky(then="fails", fails_first=True)
     desk = Desk(tmp_path, "flaky", server, flaky.fakes())
     server.calls(
-        ("scout", {"query": "zig"}), ("scout", {"query": "rust"}), ("draft", {"ranks": [9]})
+        ("scout", {"query": "zig"}), ("scout", {"query": "rust"}), ("explain", {"rank": 9})
     )
     server.replies(counting_down(1))
     server.will(Delay(0.0), Delay(0.0), Delay(2.0))
     async with desk.core() as core:
-        run_id = await desk.create(core, "zig or rust, draft 9")
+        run_id = await desk.create(core, "zig or rust, why 9")
         noticing = Noticing(core, model_asked, 3)
         await core.runner.launch(run_id)
         await noticing.wait()
@@ -379,7 +379,7 @@ async def test_a_failure_is_told_of_its_own_call(tmp_path: Path, server: LlmServ
     assert [(use.tool, use.ok) for use in result.actions] == [
         ("scout", False),
         ("scout", True),
-        ("draft", False),
+        ("explain", False),
     ]
     assert result.reply == "One."
     (asked,) = server.asked_for("triage")

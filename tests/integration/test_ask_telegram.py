@@ -3,15 +3,27 @@ and what is kept of it."""
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from llmock.scenarios import Delay, Match, Reply
 
+from agents.domain.ask import AskResult, ToolUse
+from agents.domain.draft import Draft, DraftMethod
+from agents.domain.match import Funnel, MatchMethod, Provenance
+from agents.domain.match import Match as Ranked
+from agents.domain.opportunity import Listing
+from agents.domain.run import Usage
 from bot.bootstrap import Fakes
+from bot.telegram import views
+from bot.telegram.markup import parse_html
 from tests.fakes.bot_api import BotApi, BotMessage
+from tests.fakes.clock import NOON
 from tests.fakes.llmock_server import LlmServer
 from tests.fakes.opportunities import opportunity
 from tests.fakes.people import PROFILE, Person, rows, telegram_bot, until_rows
@@ -123,8 +135,11 @@ async def test_the_same_update_twice_is_one_answer(person: Person, server: LlmSe
     assert len(server.bodies) == 1
 
 
-async def test_a_failing_source_is_said_in_words(api: BotApi, tmp_path: Path) -> None:
-    """The answer says what did not work; the chat is no worse for it."""
+async def test_a_failing_source_is_said_in_words(
+    api: BotApi, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The answer says what did not work; the chat is no worse for it, nor who listens."""
+    caplog.set_level(logging.ERROR)
     fakes = Fakes(sources=TestSources({"failing": FailingSource()}))
     async with telegram_bot(api, tmp_path, fakes, **PLENTY, sources=("failing",)):
         person = Person(api)
@@ -132,6 +147,7 @@ async def test_a_failing_source_is_said_in_words(api: BotApi, tmp_path: Path) ->
         answer = await person.read("did not work")
         assert "it is down" in answer.text
         assert len(person.messages) == 1
+    assert "a listener broke" not in caplog.text
 
 
 # --- the shortlist ------------------------------------------------------------------------------
@@ -165,7 +181,7 @@ async def test_the_buttons_work(api: BotApi, tmp_path: Path) -> None:
     async with telegram_bot(api, tmp_path, **PLENTY):
         person = Person(api)
         await person.ask(PROFILE)
-        await person.say("remote work with python or sql")
+        await person.say("work with python or sql")
         await person.read("best matches")
         await person.tap("2")
         await person.read("▸ 2. ")
@@ -180,7 +196,7 @@ async def test_the_buttons_work(api: BotApi, tmp_path: Path) -> None:
         await person.tap("Why not more")
         assert "60 found" in (await person.read("Why not more")).text
         await person.tap("Not for me")
-        await person.read("6 best matches")
+        await person.read("5 best matches")
         assert "Saved" in (await person.ask("/saved")).text
 
 
@@ -225,6 +241,24 @@ async def test_a_draft_is_the_answer(person: Person, server: LlmServer) -> None:
     draft = "Draft for Rust crypto wallet, by a language model\nHello,\n\nI would like to take"
     assert draft in answer.text
     assert len(person.messages) == 2
+
+
+async def test_found_and_drafted_in_one_request(
+    api: BotApi, tmp_path: Path, server: LlmServer, gigs: dict[str, Any]
+) -> None:
+    """The list is shown with its links and buttons, and which of it have a draft."""
+    async with telegram_bot(api, tmp_path, **(gigs | server.settings())):
+        person = Person(api)
+        server.calls(("scout", {"query": "rust"}), ("draft", {"ranks": [2]}))
+        server.replies(counting_down(5), DRAFT, "Found five, and drafted for the second.")
+        await person.say("find rust work and draft for the second")
+        answer = await person.read("Found five, and drafted for the second.")
+        assert "Drafted: /draft 2\n" in answer.text
+        assert "5 best matches" in answer.text
+        assert "https://example.com/" in answer.source
+        assert "Save" in answer.labels
+        assert len(person.messages) == 1
+        assert "I would like to take this on." in (await person.ask("/draft 2")).text
 
 
 async def test_draft_n_means_the_last_shortlist(plain: Person) -> None:
@@ -451,6 +485,69 @@ async def test_the_longest_shortlist_fits(api: BotApi, tmp_path: Path, server: L
     assert {call.status for call in api.calls_of("editMessageText")} == {200}
 
 
+def long_match(rank: int) -> Ranked:
+    """A match whose texts are longer than what is shown of them."""
+    posting = opportunity(
+        id=f"p{rank}",
+        title="T" * 200,
+        organisation="O" * 100,
+        locations=("L" * 100, "M" * 100),
+        posted_at=NOON - timedelta(days=1),
+        also_at=tuple(
+            Listing(source="s" * 40, source_id=str(n), url=None, title="t") for n in range(5)
+        ),
+    )
+    return Ranked(
+        rank=rank,
+        score=100.0,
+        method=MatchMethod.LLM,
+        reasons=("r" * 100, "s" * 100),
+        cautions=("c" * 200,),
+        provenance=Provenance(source="s" * 80, fetched_at=NOON, from_cache=False, age_s=60.0),
+        opportunity=posting,
+    )
+
+
+LONGEST = AskResult(
+    run_id="r",
+    status="completed",
+    partial=False,
+    receipt=None,
+    matches=(),
+    drafts=(),
+    funnel=Funnel(found=200_000, ranked=200_000, shown=30),
+    notices=("n" * 200,) * 9,
+    usage=Usage(),
+    reply="x" * 2_000,
+    actions=(ToolUse("scout", ok=True),),
+    drafted_for=(),
+)
+REPLIES = ["x" * 900, "🦀🦀🦀🦀🦀🦀🦀🦀🦀\n" * 90, "&\n" * 1_000]
+
+
+@pytest.mark.parametrize("reply", REPLIES, ids=["words", "crabs", "lines"])
+@pytest.mark.parametrize("drafted", [False, True])
+def test_each_page_of_the_longest_shortlist_fits(reply: str, drafted: bool) -> None:
+    """By construction, whatever the model says over it and how much of it has a draft."""
+    matches = tuple(map(long_match, range(1, 31)))
+    drafts = [
+        Draft(opportunity_id=match.opportunity.id, method=DraftMethod.LLM, text="x" * 4_000)
+        for match in matches[-10 if drafted else 30 :]
+    ]
+    titles = ("T" * 200,) * len(drafts)
+    result = replace(
+        LONGEST, reply=reply, matches=matches, drafts=tuple(drafts), drafted_for=titles
+    )
+    sizes = [shown(views.shortlist(result, page=page)) for page in range(6)]
+    assert max(sizes) <= MESSAGE_MAX, sizes
+    assert shown(views.answer(result)) <= MESSAGE_MAX
+
+
+def shown(view: views.View) -> int:
+    """Its length as Telegram counts it."""
+    return units(parse_html(view.text).text)
+
+
 async def test_a_text_that_is_too_long_is_refused(plain: Person, tmp_path: Path) -> None:
     """Nothing is begun, and what is allowed is said; the longest that is allowed is answered."""
     answer = await plain.ask("rust " * 500)
@@ -528,9 +625,18 @@ async def test_export_has_what_was_asked(person: Person, server: LlmServer) -> N
     export = json.loads((await person.ask("/export")).file)
     texts = [scout["request"]["text"] for scout in export["scouts"]]
     assert texts == ["rust zeppelins", "draft 1, save 2"]
+    assert {"Five fit.", "Done so."} <= set(strings(export))
     assert len(export["matches"]) == 5
     assert [draft["text"] for draft in export["drafts"]] == [DRAFT]
     assert len(export["saved"]) == 1
+
+
+def strings(value: object) -> list[str]:
+    """All texts in a JSON value."""
+    if isinstance(value, str):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [text for part in parts for text in strings(part)]
 
 
 # --- restarts -----------------------------------------------------------------------------------

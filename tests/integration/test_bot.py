@@ -326,7 +326,7 @@ async def test_a_failed_draft_undoes_the_matching(tmp_path: Path, by: str) -> No
         assert "Undone: 6 scores removed" in text
     assert rows(tmp_path, "SELECT status FROM runs") == [("compensated",)]
     scores = rows(tmp_path, "SELECT count(*), count(score), count(reasons) FROM matches")
-    assert scores == [(7, 0, 0)]
+    assert scores == [(6, 0, 0)]
     assert rows(tmp_path, "SELECT count(*) FROM opportunities") == [(60,)]
 
 

@@ -70,7 +70,7 @@ def test_a_denial_elsewhere_does_not_hide_a_fee() -> None:
     text = "There is no application fee! A training fee of $90 is due. A security deposit too."
     assert cautions(text) == ("asks you to pay first: “A training fee of”",)
     assert cautions("No experience needed.\nUpfront payment required") == (
-        "asks you to pay first: “Upfront payment”",
+        "asks you to pay first: “Upfront payment required”",
     )
 
 

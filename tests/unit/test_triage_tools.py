@@ -32,7 +32,7 @@ from agents.domain.match import Match, MatchMethod, Provenance
 from agents.domain.pay import MinPay, Pay, Period
 from agents.domain.profile import SKILLS_MAX, Profile
 from agents.llm.port import Message, Role, ToolCall
-from agents.llm.tokens import tokens_of
+from agents.llm.tokens import pack_conversation, tokens_of
 from agents.matching.agent import Matching
 from agents.scout_state import ScoutState
 from agents.triage.memory import EXCHANGES_MAX, Exchange, remembered
@@ -619,6 +619,24 @@ def test_what_one_agent_has_in_hand(pending: tuple[tuple[str, str], ...], count:
     calls = turn(*pending)
     assert in_hand(calls) == calls[:count]
     assert all(call.name in HANDED_ON for call in in_hand(calls))
+
+
+def test_the_words_that_are_answered_stay() -> None:
+    """Two thousand Chinese characters and a call that is as long: the model goes on knowing what
+    was asked, and no result stands there without its call."""
+    call = ToolCall(id="1", name="change_profile", arguments=json.dumps({"about": "é" * 1_500}))
+    packed = pack_conversation(
+        (
+            Message(role=Role.SYSTEM, text="x" * 1_000),
+            Message(role=Role.USER, text="我" * 2_000),
+            Message(role=Role.ASSISTANT, text="", calls=(call,)),
+            Message(role=Role.TOOL, text="{}", call_id="1"),
+        ),
+        3_000,
+    )
+    called = {call.id for message in packed for call in message.calls}
+    assert {m.call_id for m in packed if m.role is Role.TOOL} <= called
+    assert any(message.role is Role.USER for message in packed)
 
 
 # --- what was said before ---------------------------------------------------------------------
