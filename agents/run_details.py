@@ -79,6 +79,11 @@ class RunReader:
         result = await self._runner.result(row.id) if ended else None
         return _details(row, await self._ledger.events(row.id), result)
 
+    async def timeline(self, row: RunRow) -> tuple[RunDetails, list[Event]]:
+        """The run without its result, and all its events: what an operator may see of anybody's."""
+        events = await self._ledger.events(row.id)
+        return _details(row, events, None), events
+
     async def page(
         self, team: str, *, status: RunStatus | None, before: Place | None, limit: int
     ) -> tuple[list[RunDetails], Place | None]:

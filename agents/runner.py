@@ -125,12 +125,19 @@ class Runner:
         request = await self.request(run)
         gone = request is None  # forgotten, or of a version that can't be read: it has to end
         request = request or self._kinds[run.kind].workflow.blank(run.config)
-        self.launch_new(run_id, run.user_id, request, abandoned=abandoned or gone)
+        fresh = run.status is RunStatus.QUEUED
+        self.launch_new(run_id, run.user_id, request, abandoned=abandoned or gone, fresh=fresh)
 
     def launch_new(
-        self, run_id: str, user_id: str, request: Request, *, abandoned: bool = False
+        self,
+        run_id: str,
+        user_id: str,
+        request: Request,
+        *,
+        abandoned: bool = False,
+        fresh: bool = True,
     ) -> None:
-        """Start a run that was journaled just now."""
+        """Start a run that was journaled just now. One that is `fresh` has not begun."""
         kind, give_up = self._of(request), None
         if abandoned:
             give_up = StepFailed("the process that worked for it is gone", type=WORKER_LOST)
@@ -142,7 +149,15 @@ class Runner:
             saga = kind.saga(kind.workflow.default_config, self._overrides)  # undone alike
         state = kind.workflow.begin(run_id, user_id, request)
         keep_report = kind.workflow.keep_report
-        self._orchestrator.launch(saga, run_id, state, keep_report, give_up=give_up)
+        self._orchestrator.launch(
+            saga,
+            run_id,
+            state,
+            keep_report,
+            give_up=give_up,
+            new=fresh,
+            labels={"user": user_id},
+        )
 
     async def request(self, run: RunRow) -> Request | None:
         """What was asked, or None when it was forgotten, or can't be read by this version."""
@@ -159,7 +174,7 @@ class Runner:
         if (parking := self._orchestrator.task_of(run_id)) is not None:
             await asyncio.wait({parking})  # it was parked in this moment
         request = await self.request(run) or self._kinds[run.kind].workflow.blank(run.config)
-        self.launch_new(run_id, run.user_id, request)
+        self.launch_new(run_id, run.user_id, request, fresh=False)
 
     def _of(self, request: Request) -> _Kind[Any, Any]:
         for kind in self._kinds.values():

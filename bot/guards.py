@@ -40,6 +40,7 @@ T = TypeVar("T")
 
 APIFY, APIFY_QUESTIONS = "apify", "apify questions"
 SUPABASE, CACHE_FILE = "supabase", "cache file"
+HEARTBEAT = "heartbeat"
 SECOND_TIER_READ_S = 0.3
 """How long a reader waits for the second tier before it does without."""
 CREDIT_EVERY_S = 300.0
@@ -83,7 +84,8 @@ class Guards:
 
 
 def _log_change(change: BreakerChanged) -> None:
-    if change.new is OPEN:
+    """Say once that a dependency fails, and once that it is back: not of each probe between."""
+    if change.new is OPEN and change.old is CLOSED:
         until = "until told" if change.open_s is None else f"for {change.open_s:.0f} s"
         log.warning("%s is left alone %s: %s", change.name, until, change.reason)
     elif change.new is CLOSED:
@@ -160,6 +162,17 @@ def llm_policy(settings: Settings) -> GuardPolicy:
         breaker=_breaker(settings, timeout_s),
         bucket=BucketPolicy(burst=calls, refill_s=60.0 / calls, wait_max_s=_SLACK_S),
         bulkhead=BulkheadPolicy(limit=16, queue_max=100),
+    )
+
+
+def heartbeat_policy(settings: Settings) -> GuardPolicy:
+    """A ping a minute that says nothing but that we are there: what is late is left to the next."""
+    return GuardPolicy(
+        deadline_s=20.0,
+        attempt_timeout_s=10.0,
+        retry=RetryPolicy(retries_max=1, base_s=settings.retry_base_s),
+        breaker=_breaker(settings, 10.0),
+        bulkhead=BulkheadPolicy(limit=1, queue_max=1),
     )
 
 

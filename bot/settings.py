@@ -53,6 +53,11 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = None
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    ops_token: SecretStr | None = None
+    ops_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    heartbeat_url: Annotated[str, Field(pattern=_HTTP)] | None = None
+    agent_silent_min: Annotated[float, Field(gt=0, le=10_080)] = 30.0
+    drain_s: Annotated[float, Field(ge=0, le=3600)] = 20.0
     admin_chat_id: Annotated[tuple[int, ...], NoDecode] = ()
     api_keys: Annotated[tuple[TeamKey, ...], NoDecode] = ()
     database_url: SecretStr = SecretStr("sqlite:///var/webscout.db")
@@ -115,7 +120,7 @@ class Settings(BaseSettings):
             values["sources"] = (*apify, "feeds")
         return values
 
-    @field_validator("sources", "feed_boards", "llm_order", mode="before")
+    @field_validator("sources", "feed_boards", "llm_order", "ops_hosts", mode="before")
     @classmethod
     def _comma_list(cls, value: object) -> object:
         if isinstance(value, str):
@@ -176,6 +181,20 @@ class Settings(BaseSettings):
         ):
             raise ValueError("allowed are 1 to 256 of A-Z a-z 0-9 _ -")
         return value
+
+    @field_validator("ops_token")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[!-~]{16,256}", value.get_secret_value()):
+            raise ValueError("allowed are 16 to 256 characters without blanks")
+        return value
+
+    @field_validator("ops_hosts")
+    @classmethod
+    def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"[a-z0-9.-]{1,253}(:\d{1,5})?", name.lower()) for name in value):
+            raise ValueError("allowed: NAME or NAME:PORT, comma separated, without https://")
+        return tuple(name.lower() for name in value)
 
     @field_validator("llm_order")
     @classmethod
@@ -250,6 +269,11 @@ class Settings(BaseSettings):
     def sqlite(self) -> bool:
         """Whether the database is a file here, migrated at every start."""
         return self.database_url.get_secret_value().startswith("sqlite")
+
+    @property
+    def reached_by_proxy(self) -> bool:
+        """Whether a proxy leads the world to this server: its own requests come from loopback."""
+        return self.webhook_url is not None and self.webhook_url.startswith("https:")
 
     @property
     def local(self) -> bool:

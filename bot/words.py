@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from agents.domain.match import Funnel
 from agents.domain.opportunity import Listing, Opportunity
@@ -103,3 +103,17 @@ def wait_words(seconds: float) -> str:
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60):,} min"
+
+
+def span_words(span: timedelta) -> str:
+    """How long, in one or two units: `40 s`, `12 min`, `3 h 20 min`, `2 days`."""
+    seconds = max(0, round(span.total_seconds()))
+    if seconds < 90:
+        return f"{seconds} s"
+    minutes, hours = round(seconds / 60), seconds // 3600
+    if minutes < 90:
+        return f"{minutes} min"
+    if hours < 48:
+        rest = (seconds - hours * 3600) // 60
+        return f"{hours} h {rest} min" if rest else f"{hours} h"
+    return f"{round(seconds / 86_400)} days"

@@ -20,7 +20,7 @@ from resilience.checks import above_zero
 from resilience.clock import Clock
 from resilience.deadline import deadline
 from resilience.errors import DeadlineCut, DeadlinePassed, RateLimited, Refused
-from resilience.fault import CALLERS, Classify, Fault, all_transient, classified
+from resilience.fault import CALLERS, Classify, Fault, FaultKind, all_transient, classified
 from resilience.hooks import Hooks, Listener
 from resilience.retry import Retry, RetryPolicy
 
@@ -53,8 +53,8 @@ class GuardPolicy:
 
 class CallEnded(NamedTuple):
     """What happened in one call. `attempts` is how often the dependency was asked, `waited_s` the
-    wait for a token and a place; `refused` says that the error is a Refused; `stale_s` is the age
-    of the fallback's value."""
+    wait for a token and a place; `refused` says that the error is a Refused, `fault` what an error
+    says of the dependency; `stale_s` is the age of the fallback's value."""
 
     name: str
     took_s: float
@@ -62,6 +62,7 @@ class CallEnded(NamedTuple):
     attempts: int
     error: Exception | None = None
     refused: bool = False
+    fault: FaultKind | None = None
     fell_back: bool = False
     stale_s: float | None = None
 
@@ -318,6 +319,7 @@ class Guard:
             attempts=trace.attempts,
             error=error,
             refused=isinstance(error, Refused),
+            fault=None if error is None else self._classify(error).kind,
             fell_back=stand_in is not None,
             stale_s=None if stand_in is None else stand_in.stale_s,
         )

@@ -47,11 +47,13 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def log_level() -> Iterator[None]:
-    """A command that a test runs in this process sets the level of all logs; the next test's is
-    its own."""
-    level = logging.getLogger().level
+    """A command that a test runs in this process sets the level of all logs and where they go; the
+    next test's are its own."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
     yield
-    logging.getLogger().setLevel(level)
+    root.setLevel(level)
+    root.handlers[:] = [h for h in root.handlers if h in handlers]
 
 
 @pytest.fixture

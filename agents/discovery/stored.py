@@ -129,6 +129,11 @@ class StoredSource:
         """The fetch's own deadline."""
         return self._fetcher.deadline_s
 
+    @property
+    def period_s(self) -> float:
+        """How long a reading is current, in seconds."""
+        return self._fetcher.period_s
+
     async def read(self) -> Reading:
         """The current postings: fetched now when they are overdue, else from the store."""
         state = await self._shelf.state(self._fetcher.key)

@@ -101,8 +101,8 @@ class Ledger:
         elif event.type in CLOSING and event.type is not EventType.RUN_PARKED:
             connection.execute(sa.delete(run_parts).where(run_parts.c.run_id == event.run_id))
         tokens = event.data.get("tokens")
-        if team is not None and isinstance(tokens, int) and event.data.get("settled"):
-            self._count(connection, team, int(event.at.timestamp() // 60), tokens)
+        if isinstance(tokens, int) and tokens and event.data.get("settled"):
+            self._count(connection, team or "", int(event.at.timestamp() // 60), tokens)
 
     def _count(self, connection: Connection, team: str, minute: int, tokens: int) -> None:
         new = self._db.insert(team_tokens).values(team=team, minute=minute, tokens=tokens)
@@ -120,7 +120,7 @@ class Ledger:
         mine = (run_events.c.run_id == run_id) & (run_events.c.seq > seq)
         query = sa.select(run_events).where(mine).order_by(run_events.c.seq).limit(limit)
         rows = await self._db.query(lambda connection: connection.execute(query).all())
-        return [_event(row) for row in rows]
+        return [event_of(row) for row in rows]
 
     async def events_of(self, run_ids: Collection[str]) -> dict[str, list[Event]]:
         """The events of all these runs, by run. May be a little old."""
@@ -129,7 +129,7 @@ class Ledger:
         rows = await self._db.browse(lambda connection: connection.execute(query).all())
         found: dict[str, list[Event]] = {}
         for row in rows:
-            found.setdefault(row.run_id, []).append(_event(row))
+            found.setdefault(row.run_id, []).append(event_of(row))
         return found
 
     async def standing(self, run_id: str) -> tuple[RunStatus, int] | None:
@@ -214,7 +214,8 @@ class Ledger:
         return self._owner.is_gone(row.owner)
 
 
-def _event(row: Any) -> Event:
+def event_of(row: Any) -> Event:
+    """The event of a row of `run_events`."""
     return Event(run_id=row.run_id, seq=row.seq, type=EventType(row.type), at=row.at, data=row.data)
 
 

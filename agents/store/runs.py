@@ -147,7 +147,7 @@ class RunStore:
         """The run's row, or None."""
         query = sa.select(runs).where(runs.c.id == run_id)
         row = await self._db.query(lambda connection: connection.execute(query).one_or_none())
-        return None if row is None else _run_row(row)
+        return None if row is None else run_of(row)
 
     async def of_team(
         self, team: str, *, status: RunStatus | None, before: Place | None, limit: int
@@ -157,19 +157,16 @@ class RunStore:
         if status is not None:
             query = query.where(runs.c.status == status)
         if before is not None:
-            newer = sa.tuple_(runs.c.created_at, runs.c.id)
-            query = query.where(
-                newer < sa.tuple_(sa.literal(before.created_at, UtcDateTime), before.run_id)
-            )
+            query = query.where(before_place(before))
         query = query.order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit)
         rows = await self._db.browse(lambda connection: connection.execute(query).all())
-        return [_run_row(row) for row in rows]
+        return [run_of(row) for row in rows]
 
     async def newest(self, limit: int) -> list[RunRow]:
         """The newest runs of everybody, for operators. May be a little old."""
         query = sa.select(runs).order_by(runs.c.created_at.desc()).limit(limit)
         rows = await self._db.browse(lambda connection: connection.execute(query).all())
-        return [_run_row(row) for row in rows]
+        return [run_of(row) for row in rows]
 
     async def drop_old_keys(self) -> None:
         """Forget the idempotency keys whose time is over."""
@@ -189,7 +186,7 @@ class RunStore:
         untold = (runs.c.status == RunStatus.PARKED) & (runs.c.alerted_seq < runs.c.last_seq)
         query = sa.select(runs).where(untold).order_by(runs.c.created_at)
         rows = await self._db.query(lambda connection: connection.execute(query).all())
-        return [_run_row(row) for row in rows]
+        return [run_of(row) for row in rows]
 
     async def told_parked(self, run_id: str, seq: int) -> None:
         """The operators know of the parking that is this event."""
@@ -299,7 +296,14 @@ def _run_values(new: NewRun, now: datetime) -> dict[str, object]:
     }
 
 
-def _run_row(row: Any) -> RunRow:
+def before_place(place: Place) -> sa.ColumnElement[bool]:
+    """The runs that come after that place in the list."""
+    here = sa.tuple_(sa.literal(place.created_at, UtcDateTime), place.run_id)
+    return sa.tuple_(runs.c.created_at, runs.c.id) < here
+
+
+def run_of(row: Any) -> RunRow:
+    """The run of a row of `runs`."""
     return RunRow(
         id=row.id,
         kind=row.kind,

@@ -168,7 +168,7 @@ idempotency_keys = _table(
     sa.Column("run_id", sa.String(64), sa.ForeignKey("runs.id"), nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False, index=True),
 )
-team_tokens = _table(  # what a team's runs used, by minute
+team_tokens = _table(  # what a team's runs used, by minute; an empty team is people's own
     "team_tokens",
     _key("team"),
     sa.Column("minute", sa.BigInteger, primary_key=True),  # since 1970
@@ -216,6 +216,35 @@ drafts = _table(
     sa.Column("method", sa.String(16), nullable=False),
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
+)
+
+# --- operators --------------------------------------------------------------------------------
+
+operator_actions = _table(  # who did what and when; the newest of a subject is how it stands
+    "operator_actions",
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("who", sa.String(64), nullable=False),  # a user's random id, or dashboard
+    sa.Column("action", sa.String(16), nullable=False),
+    sa.Column("subject", sa.String(160), nullable=False, index=True),
+    sa.Column("outcome", sa.String(255)),  # None until it is known
+)
+told_alerts = _table(  # what operators were told of and not of its end; gone with that
+    "told_alerts",
+    _key("rule"),
+    sa.Column("subject", sa.String(160), primary_key=True),
+    sa.Column("severity", sa.String(16), nullable=False),
+    sa.Column("words", sa.Text, nullable=False),
+    sa.Column("since", UtcDateTime, nullable=False),
+    sa.Column("fired_at", UtcDateTime, nullable=False),
+    sa.Column("told_at", UtcDateTime),  # None until somebody has it
+    sa.Column("owner", sa.String(128), nullable=False),  # the process that tells of it
+    sa.Column("seen_at", UtcDateTime, nullable=False),  # when that process last said so
+)
+probes = _table(  # written to find out whether the database takes a write
+    "probes",
+    _key("name"),
+    sa.Column("at", UtcDateTime, nullable=False),
 )
 
 # --- Telegram -----------------------------------------------------------------------------------

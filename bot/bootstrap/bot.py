@@ -1,7 +1,6 @@
 """The bot, running: the product with its chat, on Telegram or on a page of its own."""
 
 import asyncio
-import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -20,7 +19,10 @@ from agents.run_details import RunReader
 from agents.run_feed import RunFeed
 from agents.store.inbox import InboxStore
 from bot.bootstrap.core import Core, Fakes, build_core
+from bot.bootstrap.ops import Ops, add_ops, build_ops, crashes_noted, scheduled_feeds
+from bot.ops.readiness import Life
 from bot.settings import Settings, TeamKey
+from bot.telegram.announcer import Announcer
 from bot.telegram.application import (
     ALLOWED_UPDATES,
     BotApplication,
@@ -31,6 +33,7 @@ from bot.telegram.application import (
     too_many,
 )
 from bot.telegram.chats import Presence
+from bot.telegram.connection import Connection
 from bot.telegram.groups import Groups
 from bot.telegram.handlers import Commands, Desk
 from bot.telegram.intake import Intake
@@ -48,6 +51,7 @@ from bot.web.runs import CHANNEL as API
 from bot.web.server import private_application, public_application, serve
 from bot.web.teams import Teams
 from bot.web.webhook import BODY_BYTES_MAX, PATH, add_webhook
+from resilience.background import Background
 from resilience.bucket import TokenBucket
 from resilience.clock import Clock
 
@@ -58,19 +62,21 @@ API; CLI is the terminal."""
 
 MENU_WITHIN_S = 5.0
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A bot that runs: the address of its web server, if it has one, and its failure, if any."""
+    """A bot that runs: the address of its web server, and its failure, if any."""
 
-    address: str | None
+    address: str
     username: str
     failed: asyncio.Future[None]
     """Done, with the reason, when the bot can't go on by itself."""
     api_key: str | None = field(repr=False)
     """The key of the run API that was made for this start."""
+    under_way: Callable[[], int]
+    """How many runs are executed now."""
+    drain: Callable[[], Awaitable[None]]
+    """Take nothing new, and return when no run is under way."""
 
 
 @asynccontextmanager
@@ -81,8 +87,10 @@ async def build_bot(settings: Settings, fakes: Fakes | None = None) -> AsyncIter
     """
     async with AsyncExitStack() as stack:
         core = await stack.enter_async_context(build_core(settings, fakes))
-        build = _local_wires if settings.local else _telegram_wires
-        wires = build(settings, core)
+        background = await stack.enter_async_context(Background(core.clock))
+        stack.enter_context(crashes_noted(background))
+        life = Life(telegram=Connection(connected=settings.local))
+        wires = (_local_wires if settings.local else _telegram_wires)(settings, core, life)
         sender = Sender(
             wires.inbox,
             core.clock,
@@ -90,7 +98,16 @@ async def build_bot(settings: Settings, fakes: Fakes | None = None) -> AsyncIter
             blocked=await wires.inbox.blocked_chats() if wires.channel == TELEGRAM else set(),
         )
         application = build_application(wires.token, wires.request, sender, wires.base_url)
-        taps, messages, rooms = _rooms(settings, core, wires, application, sender)
+        messages = _messages(core, application)
+        ops = await build_ops(
+            settings,
+            core,
+            background=background,
+            life=life,
+            operators=Announcer(application.bot, settings.admin_chat_id),
+            follow=messages.follow,
+        )
+        taps, rooms = _rooms(settings, core, wires, application, sender, messages, ops)
         intake = Intake(
             bot=application.bot,
             inbox=wires.inbox,
@@ -98,9 +115,9 @@ async def build_bot(settings: Settings, fakes: Fakes | None = None) -> AsyncIter
             on_arrival=taps.acknowledge,
             on_overflow=partial(too_many, application),
         )
-        address = None
-        if (site := wires.site(intake)) is not None:
-            address = await stack.enter_async_context(serve(site, settings.host, settings.port))
+        site = wires.site(intake)
+        add_ops(site, settings, core, ops)
+        address = await stack.enter_async_context(serve(site, settings.host, settings.port))
         add_handlers(application, rooms)
         # PTB closes it too, but not when its own start fails.
         stack.push_async_callback(wires.request.shutdown)
@@ -117,20 +134,24 @@ async def build_bot(settings: Settings, fakes: Fakes | None = None) -> AsyncIter
         await stack.enter_async_context(intake)
         fetching = asyncio.ensure_future(wires.fetch(application.bot, intake))
         stack.push_async_callback(_end, fetching)
-        await stack.enter_async_context(_refresher(settings, core))
-        for work in (
-            core.forgetting.keep_telling(),
-            rooms.operators.keep_telling(),
-            recovery.keep_recovering(),
-        ):
-            task = asyncio.ensure_future(work)
-            task.add_done_callback(_complain)
-            stack.push_async_callback(_end, task)
+        feeds = FeedRefresher(scheduled_feeds(settings, core), core.shelf, core.clock)
+        await stack.enter_async_context(feeds)
+        background.start(core.forgetting.keep_telling(), "forgetting")
+        background.start(recovery.keep_recovering(), "recovery")
+        ops.start()
+
+        async def drain() -> None:
+            life.stopping.set()
+            fetching.cancel()  # what comes now stays at Telegram, for the next start
+            await core.orchestrator.drain()
+
         yield Running(
             address=address,
             username=application.bot.username,
             failed=fetching,
             api_key=wires.api_key,
+            under_way=lambda: core.orchestrator.executing,
+            drain=drain,
         )
 
 
@@ -145,14 +166,14 @@ class _Wires:
     base_url: str | None
     request: BaseRequest
     inbox: InboxStore
-    site: Callable[[Intake], web.Application | None]
+    site: Callable[[Intake], web.Application]
     fetch: Callable[[Bot, Intake], Awaitable[None]]
     """Brings updates in until cancelled; raises when that can't be done at all."""
     clear_chat: Callable[[], Awaitable[None]] | None = None
     api_key: str | None = field(default=None, repr=False)
 
 
-def _local_wires(settings: Settings, core: Core) -> _Wires:
+def _local_wires(settings: Settings, core: Core, life: Life) -> _Wires:
     telegram = LocalTelegram(core.chat_log)
 
     keys = settings.api_keys
@@ -162,7 +183,7 @@ def _local_wires(settings: Settings, core: Core) -> _Wires:
     def site(_intake: Intake) -> web.Application:
         application = private_application()
         add_chat(application, telegram)
-        add_api(application, _api(settings, core, keys))
+        add_api(application, _api(settings, core, keys, life))
         return application
 
     return _Wires(
@@ -179,32 +200,31 @@ def _local_wires(settings: Settings, core: Core) -> _Wires:
     )
 
 
-def _telegram_wires(settings: Settings, core: Core) -> _Wires:
+def _telegram_wires(settings: Settings, core: Core, life: Life) -> _Wires:
     assert settings.telegram_bot_token is not None  # noqa: S101 - else it is local mode
     token = settings.telegram_bot_token.get_secret_value()
     request = AiohttpRequest()
     given = settings.webhook_secret
     secret = given.get_secret_value() if given is not None else secrets.token_urlsafe(32)
 
-    def site(intake: Intake) -> web.Application | None:
-        if settings.webhook_url is None and not settings.api_keys:
-            return None
+    def site(intake: Intake) -> web.Application:
         application = public_application(BODY_BYTES_MAX)
         if settings.webhook_url is not None:
             add_webhook(application, intake, secret)
         if settings.api_keys:
-            add_api(application, _api(settings, core, settings.api_keys))
+            add_api(application, _api(settings, core, settings.api_keys, life))
         return application
 
     async def fetch(bot: Bot, intake: Intake) -> None:
         if settings.webhook_url is None:
-            await insist(bot.delete_webhook, core.clock)
-            await poll(bot, request, intake, core.clock, ALLOWED_UPDATES)
+            await insist(bot.delete_webhook, core.clock, life.telegram)
+            await poll(bot, request, intake, core.clock, ALLOWED_UPDATES, life.telegram)
             return
         address = settings.webhook_url + PATH
         await insist(
             partial(bot.set_webhook, address, secret_token=secret, allowed_updates=ALLOWED_UPDATES),
             core.clock,
+            life.telegram,
             fatal=(InvalidToken, BadRequest),  # such as an address that Telegram can't reach
         )
         await asyncio.Event().wait()  # Telegram brings them
@@ -221,8 +241,9 @@ def _telegram_wires(settings: Settings, core: Core) -> _Wires:
     )
 
 
-def _api(settings: Settings, core: Core, keys: tuple[TeamKey, ...]) -> Api:
+def _api(settings: Settings, core: Core, keys: tuple[TeamKey, ...], life: Life) -> Api:
     return Api(
+        stopping=life.stopping.is_set,
         teams=Teams(keys),
         runner=core.runner,
         reader=RunReader(core.runs, core.ledger, core.runner),
@@ -260,16 +281,25 @@ def _inbox(core: Core, token: str) -> InboxStore:
     return InboxStore(core.database, core.clock.now, int(token.partition(":")[0]))
 
 
-def _rooms(
-    settings: Settings, core: Core, wires: _Wires, application: BotApplication, sender: Sender
-) -> tuple[Taps, ScoutMessages, Rooms]:
-    messages = ScoutMessages(
+def _messages(core: Core, application: BotApplication) -> ScoutMessages:
+    return ScoutMessages(
         bot=application.bot,
         runner=core.runner,
         runs=core.runs,
         orchestrator=core.orchestrator,
         clock=core.clock,
     )
+
+
+def _rooms(  # noqa: PLR0917 - each of another kind
+    settings: Settings,
+    core: Core,
+    wires: _Wires,
+    application: BotApplication,
+    sender: Sender,
+    messages: ScoutMessages,
+    ops: Ops,
+) -> tuple[Taps, Rooms]:
     desk = Desk(
         bot=application.bot,
         channel=wires.channel,
@@ -289,13 +319,13 @@ def _rooms(
     operators = Operators(
         bot=application.bot,
         chats=settings.admin_chat_id,
+        channel=wires.channel,
         sender=sender,
+        people=core.people,
         runs=core.runs,
         reader=RunReader(core.runs, core.ledger, core.runner),
-        runner=core.runner,
-        messages=messages,
-        orchestrator=core.orchestrator,
-        clock=core.clock,
+        watch=ops.watch,
+        operations=ops.operations,
     )
     rooms = Rooms(
         operators=operators,
@@ -305,7 +335,7 @@ def _rooms(
         presence=Presence(sender, wires.inbox),
         limits=limits,
     )
-    return taps, messages, rooms
+    return taps, rooms
 
 
 def _buckets(settings: Settings, clock: Clock) -> Buckets:
@@ -321,18 +351,6 @@ def _buckets(settings: Settings, clock: Clock) -> Buckets:
             monotonic=clock.monotonic,
         ),
     )
-
-
-def _refresher(settings: Settings, core: Core) -> FeedRefresher:
-    """The feeds that scouts will ask for, read in the background."""
-    feeds = core.catalogue.feeds
-    names = feeds if "feeds" in settings.sources else set(settings.sources) & set(feeds)
-    return FeedRefresher((feeds[name] for name in names), core.shelf, core.clock)
-
-
-def _complain(task: asyncio.Future[None]) -> None:
-    if not task.cancelled() and (failure := task.exception()) is not None:
-        log.error("work in the background ended", exc_info=failure)
 
 
 async def _end(fetching: asyncio.Future[None]) -> None:

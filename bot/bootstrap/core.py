@@ -65,7 +65,7 @@ from cache.sqlite import SqliteTier
 from cache.supabase import SupabaseTier
 from cache.tiered import Cache
 from resilience.clock import Clock, SystemClock
-from resilience.saga import Orchestrator
+from resilience.saga import Gate, Orchestrator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +75,7 @@ class Core:
     settings: Settings
     clock: Clock
     database: Database
+    owner: Owner
     guards: Guards
     cache: Cache
     catalogue: Catalogue
@@ -88,6 +89,7 @@ class Core:
     discovery: DiscoveryAgent
     matching: MatchingAgent
     action: ActionAgent
+    gate: Gate
     orchestrator: Orchestrator
     runner: Runner
     drafting: Drafting
@@ -274,9 +276,10 @@ async def build_core(settings: Settings, fakes: Fakes | None = None) -> AsyncIte
             clock.monotonic,
             None if llm is None else LlmWriter(llm),
         )
-        ledger = Ledger(database, clock.now, Owner())
+        owner, gate = Owner(), Gate()
+        ledger = Ledger(database, clock.now, owner)
         orchestrator = await stack.enter_async_context(
-            Orchestrator(ledger, clock, runs_max=settings.runs_at_once)
+            Orchestrator(ledger, clock, runs_max=settings.runs_at_once, gate=gate)
         )
         deadline_s = settings.source_timeout_s
         discovery = DiscoveryAgent(sources, postings, clock, source_deadline_s=deadline_s)
@@ -301,6 +304,7 @@ async def build_core(settings: Settings, fakes: Fakes | None = None) -> AsyncIte
             settings=settings,
             clock=clock,
             database=database,
+            owner=owner,
             guards=guards,
             cache=cache,
             catalogue=catalogue,
@@ -314,6 +318,7 @@ async def build_core(settings: Settings, fakes: Fakes | None = None) -> AsyncIte
             discovery=discovery,
             matching=matching,
             action=action,
+            gate=gate,
             orchestrator=orchestrator,
             runner=Runner(
                 (

@@ -59,8 +59,7 @@ async def doctor(settings: Settings, *, as_json: bool) -> int:
     ]
     if settings.database_replica_url is not None:
         checks.append(await _timed("replica", lambda: _replica(settings), required=False))
-    if settings.local or settings.webhook_url is not None or settings.api_keys:
-        checks.append(await _timed("port", lambda: _port(settings), required=False))
+    checks.append(await _timed("port", lambda: _port(settings), required=False))
     if settings.telegram_bot_token is not None:
         checks.append(await _timed("telegram", lambda: _telegram(settings), required=True))
     if settings.supabase_url is not None:

@@ -15,6 +15,7 @@ from agents.domain.errors import InvalidValue
 from agents.domain.kind import Kind
 from agents.domain.run import DRAFTS_MAX, LIMIT_MAX
 from agents.store.errors import StoreError
+from bot import logs
 from bot.settings import Settings, SettingsRefused, load_settings
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -27,14 +28,7 @@ def main(argv: Sequence[str]) -> int:
         settings = load_settings()
     except SettingsRefused as refused:
         return _complain(str(refused), USAGE)
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    # A line for every request, and aiosqlite writes what people said into it.
-    for chatty in ("aiohttp.access", "aiosqlite", "asyncio", "alembic", "httpx", "telegram"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    # A traceback for each request that is no HTTP; what our handlers raise is logged by ourselves.
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+    logs.configure(settings.log_level)
     try:
         return asyncio.run(_command(arguments, settings))
     except InvalidValue as invalid:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import resource
 import signal
 import sys
@@ -32,8 +33,8 @@ async def run(settings: Settings) -> int:
     _allow_connections()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _heed, number, stop)
     try:
         async with build_bot(settings) as running:
             # What the start made lives as long as the process: without this each full collection
@@ -42,13 +43,14 @@ async def run(settings: Settings) -> int:
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLDS)
             print(_greeting(settings, running), flush=True)
-            if running.address is not None and (settings.local or settings.api_keys):
+            print(f"Dashboard: {running.address}/", flush=True)
+            if settings.local or settings.api_keys:
                 made = running.api_key
                 key = "" if made is None else f", key {made} (for this start; API_KEYS keeps one)"
                 print(f"Run API: {running.address}/v1/runs{key}", flush=True)
             print("Ctrl-C stops it; your data stays.", flush=True)
             await _until(stop, running)
-            print("Stopping…", flush=True)
+            await _drain(running, settings.drain_s)
     except PortTaken as taken:
         return _complain(str(taken), FAILED)
     except InvalidToken:
@@ -64,6 +66,33 @@ def _allow_connections() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = FILES_MAX if hard == resource.RLIM_INFINITY else min(hard, FILES_MAX)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+
+
+def _heed(number: signal.Signals, stop: asyncio.Event) -> None:
+    """Stop at the first signal; at the second one now. Everything is journaled as it happens, so
+    the next start goes on as after a kill."""
+    if stop.is_set():
+        print("Stopped at once; the next start goes on.", flush=True)
+        os._exit(128 + number)
+    stop.set()
+
+
+async def _drain(running: Running, within_s: float) -> None:
+    """Let the runs under way end, for a while; those that don't go on at the next start."""
+    count = running.under_way()
+    print("Stopping…", flush=True)
+    if count and within_s:
+        words = "1 run is" if count == 1 else f"{count} runs are"
+        print(
+            f"{words} under way: waiting up to {within_s:g} s. Once more stops now; the next start "
+            "goes on with them.",
+            flush=True,
+        )
+    try:
+        async with asyncio.timeout(within_s):
+            await running.drain()
+    except TimeoutError:
+        print(f"{running.under_way()} still under way: left for the next start.", flush=True)
 
 
 async def _until(stop: asyncio.Event, running: Running) -> None:

@@ -96,6 +96,9 @@ def add_handlers(application: BotApplication, rooms: Rooms) -> None:
     """The table. An edited message is not a new command, so only new messages count; posts of
     channels and messages of other bots are nobody's."""
     application.add_handler(TypeHandler(Update, rooms.presence.seen), group=-1)
+    commands = filters.UpdateType.MESSAGE & filters.COMMAND
+    foreign = MessageHandler(commands, rooms.operators.note_foreign)
+    application.add_handler(foreign, group=-2)
     _add_operators_handlers(application, rooms)
     _add_private_handlers(application, rooms)  # before the groups: nearly all updates are theirs
     _add_group_handlers(application, rooms)
@@ -121,8 +124,7 @@ class _InOperatorsChats(filters.MessageFilter):
 def _add_operators_handlers(application: BotApplication, rooms: Rooms) -> None:
     operators = rooms.operators
     which = filters.UpdateType.MESSAGE & _OF_PEOPLE & _InOperatorsChats(operators)
-    table = {"runs": operators.list_runs, "run": operators.show_run, "retry": operators.retry}
-    for name, handler in table.items():
+    for name, handler in operators.commands.items():
         application.add_handler(CommandHandler(name, handler, filters=which))
 
 

@@ -20,6 +20,7 @@ from agents.store.errors import StoreError
 from agents.store.inbox import Arrival
 from bot.telegram.buttons import SCOUTING, OldButton, decode
 from bot.telegram.slots import SLOTS
+from resilience.labels import labelled
 
 CHAT_WAITING_MAX = 30
 ALL_WAITING_MAX = 10_000
@@ -203,11 +204,13 @@ class Intake:
         await self._leave(update)
 
     async def _guarded(self, handle: Handle, update: Update) -> None:
-        try:
-            await handle(update)
-        except Exception:
-            # The handlers answer for their own errors; this is for what slips through.
-            log.exception("update %s broke its handler", update.update_id)
+        sender = update.effective_user
+        with labelled(**({} if sender is None else {"sender": str(sender.id)})):
+            try:
+                await handle(update)
+            except Exception:
+                # The handlers answer for their own errors; this is for what slips through.
+                log.exception("update %s broke its handler", update.update_id)
 
     async def _leave(self, update: Update) -> None:
         self._note_done(update.update_id)

@@ -13,6 +13,7 @@ from telegram.error import Conflict, InvalidToken, NetworkError, TelegramError
 from telegram.request import BaseRequest
 
 from agents.store.errors import StoreError
+from bot.telegram.connection import Connection
 from bot.telegram.intake import is_update
 from bot.telegram.request import FloodWait
 from resilience.clock import Clock
@@ -38,8 +39,13 @@ class Accepts(Protocol):
         ...
 
 
-async def poll(
-    bot: Bot, request: BaseRequest, intake: Accepts, clock: Clock, allowed: Sequence[str]
+async def poll(  # noqa: PLR0917 - each of another kind
+    bot: Bot,
+    request: BaseRequest,
+    intake: Accepts,
+    clock: Clock,
+    allowed: Sequence[str],
+    telegram: Connection | None = None,
 ) -> None:
     """Fetch updates for ever. Raises InvalidToken; waits out everything else."""
     offset = 0
@@ -52,7 +58,7 @@ async def poll(
                 "allowed_updates": json.dumps(allowed),
             }
         )
-        updates = await insist(partial(_fetch, bot, request, intake, query), clock)
+        updates = await insist(partial(_fetch, bot, request, intake, query), clock, telegram)
         if updates:
             offset = max(update["update_id"] for update in updates) + 1
         if 0 < len(updates) < _BATCH:
@@ -62,24 +68,27 @@ async def poll(
 async def insist(
     call: Callable[[], Awaitable[T]],
     clock: Clock,
+    telegram: Connection | None = None,
     *,
     fatal: tuple[type[TelegramError], ...] = (InvalidToken,),
 ) -> T:
     """The call's result, however often it takes; raises what is `fatal`. Its trouble is logged
-    once, and its end."""
-    failures = 0
+    once, and its end; `telegram` is told whether it answers."""
+    failures, telegram = 0, telegram or Connection()
     while True:
         try:
             result = await call()
         except fatal:
             raise
         except (TelegramError, StoreError) as error:
+            telegram.down(_reason(error))
             if not failures:
                 log.warning("updates do not come, trying on: %s", _reason(error))
             wait_s = _WAITS_S[min(failures, len(_WAITS_S) - 1)]
             failures += 1
             await clock.sleep(error.seconds if isinstance(error, FloodWait) else wait_s)
         else:
+            telegram.up()
             if failures:
                 log.info("updates come again after %d failures", failures)
             return result

@@ -20,7 +20,6 @@ _TEXT_MAX = 20_000
 def add_chat(application: web.Application, telegram: LocalTelegram) -> None:
     """Add the page and its routes."""
     application[_TELEGRAM] = telegram
-    application.router.add_get("/", _to_chat)
     application[_CLOSING] = asyncio.Event()
     application.on_shutdown.append(_close)
     application.router.add_get("/chat", _page)
@@ -34,10 +33,6 @@ def add_chat(application: web.Application, telegram: LocalTelegram) -> None:
 
 async def _close(application: web.Application) -> None:
     application[_CLOSING].set()
-
-
-async def _to_chat(_request: web.Request) -> web.StreamResponse:
-    raise web.HTTPFound("/chat")
 
 
 async def _page(_request: web.Request) -> web.StreamResponse:

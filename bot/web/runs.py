@@ -196,7 +196,7 @@ class RunRoutes:
         return web.json_response(
             {
                 "runs": [DETAILS.dump_python(run, mode="json") for run in runs],
-                "next_cursor": None if last is None else _cursor(last),
+                "next_cursor": None if last is None else cursor_of(last),
             }
         )
 
@@ -306,15 +306,17 @@ def _page_of(query: Mapping[str, str]) -> tuple[RunStatus | None, int, Place | N
     return (
         None if status is None else RunStatus(status),
         int(limit),
-        None if cursor is None else _place_of(cursor),
+        None if cursor is None else place_of(cursor),
     )
 
 
-def _cursor(place: Place) -> str:
+def cursor_of(place: Place) -> str:
+    """Where a list of runs goes on, as text."""
     return f"{(place.created_at - _BEGINNING) // _MICROSECOND}-{place.run_id}"
 
 
-def _place_of(cursor: str) -> Place:
+def place_of(cursor: str) -> Place:
+    """The place that the text means; raises InvalidValue."""
     if not CURSOR.fullmatch(cursor):
         raise InvalidValue("cursor", "not one of ours", "a next_cursor that was given")
     microseconds, _, run_id = cursor.partition("-")

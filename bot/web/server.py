@@ -58,7 +58,7 @@ async def serve(application: web.Application, host: str, port: int) -> AsyncIter
 @web.middleware
 async def _own_hosts_only(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse foreign Hosts and Origins: a web page elsewhere must not talk to this one."""
-    allowed = _own_hosts(request)
+    allowed = own_hosts(request)
     if request.host not in allowed:
         return problem(403, "foreign-host", f"Host {request.host[:80]!r} is not this server")
     if (origin := request.headers.get("Origin")) and origin.partition("://")[2] not in allowed:
@@ -101,15 +101,18 @@ def problem(status: int, kind: str, detail: str) -> web.StreamResponse:
     return web.json_response(body, status=status, content_type="application/problem+json")
 
 
-def _own_hosts(request: web.Request) -> frozenset[str]:
-    """The names by which a browser on this machine reaches this server."""
+def own_hosts(request: web.Request) -> frozenset[str]:
+    """The names by which this server is reached: on loopback its machine's own, elsewhere the
+    address that the request came to."""
     socket = request.transport.get_extra_info("sockname") if request.transport else None
-    port = socket[1] if socket else 0
-    return _hosts_at(port)
+    address, port = socket[:2] if socket else ("", 0)
+    return _hosts_at(address, port)
 
 
-@lru_cache(maxsize=8)
-def _hosts_at(port: int) -> frozenset[str]:
-    names = ("127.0.0.1", "localhost", "[::1]")
+@lru_cache(maxsize=64)
+def _hosts_at(address: str, port: int) -> frozenset[str]:
+    names: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
+    if address and address not in {"127.0.0.1", "::1"}:
+        names = (f"[{address}]" if ":" in address else address,)
     without = names if port == 80 else ()
     return frozenset((*(f"{name}:{port}" for name in names), *without))

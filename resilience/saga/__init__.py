@@ -5,6 +5,7 @@ Read `saga.py` (what a workflow is), `transitions.py` (which states a run can be
 """
 
 from resilience.saga.execution import RunEnd
+from resilience.saga.gate import Gate
 from resilience.saga.history import History, StepRecord
 from resilience.saga.journal import (
     Event,
@@ -45,6 +46,7 @@ __all__ = [
     "OUTPUT_INVALID",
     "Event",
     "EventType",
+    "Gate",
     "History",
     "IllegalTransition",
     "Journal",

@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 from resilience.budget import NOTHING, Amounts, Budget
 from resilience.clock import Clock
 from resilience.deadline import deadline
+from resilience.saga.gate import Gate
 from resilience.saga.history import History
 from resilience.saga.journal import JournalUnavailable, JsonValue, Part
 from resilience.saga.recording import Recording, patiently
@@ -81,11 +82,13 @@ class Execution(Generic[S]):
         *,
         finish: Finish[S] | None = None,
         give_up: StepFailed | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.state = state
         self.recording = recording
         self._saga = saga
         self._clock = clock
+        self._gate = gate or Gate()
         self._finish = finish
         self._error = give_up
         self._ends_at = 0.0
@@ -217,6 +220,7 @@ class Execution(Generic[S]):
         """Do the steps; False when one failed, a limit was reached, or the run was cancelled."""
         step = position
         while step is not None:
+            await self._through_gate(step)
             if not await self._begin(step):
                 return False
             try:
@@ -231,6 +235,16 @@ class Execution(Generic[S]):
                 return False
             step = following
         return not self._backward
+
+    async def _through_gate(self, step: Step[S]) -> None:
+        """Wait while the step's agent is paused; no longer than the run's time, and its cancel."""
+        if self._gate.is_open(step.agent) or self._backward:
+            return
+        waiting = self._work = asyncio.ensure_future(self._gate.passed(step.agent))
+        try:
+            await within(waiting, max(self._left_s(), 0.0), self._clock)
+        finally:
+            self._work = None
 
     async def _begin(self, step: Step[S]) -> bool:
         """Journal the step's start, if the run's limits and nobody's cancel forbid it."""

@@ -8,14 +8,16 @@ journaling an end, so that the next start takes them up.
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from resilience.clock import Clock
+from resilience.labels import labelled
 from resilience.saga.execution import Execution, Finish, RunEnd
+from resilience.saga.gate import Gate
 from resilience.saga.history import History
 from resilience.saga.journal import Event, Journal, JournalUnavailable, LeaseLost
 from resilience.saga.recording import Recording, patiently
@@ -41,25 +43,38 @@ class _Turn:
 
     number: int
     begin: Callable[[], None]
+    agent: str | None = None
+    """Whose pause it waits out, where it has not begun yet."""
 
 
 class Orchestrator:
     """Executes sagas over a Journal, `runs_max` at once. Use as an async context manager; it owns
     its tasks."""
 
-    def __init__(self, journal: Journal, clock: Clock, *, runs_max: int = RUNS_MAX) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Clock,
+        *,
+        runs_max: int = RUNS_MAX,
+        gate: Gate | None = None,
+    ) -> None:
         self._journal = journal
         self._clock = clock
+        self._gate = gate or Gate()
+        self._gate.on_resume(self._next_turns)
         self._room = runs_max
         self._waiting: OrderedDict[str, _Turn] = OrderedDict()
         self._turns = 0
         self._new: dict[str, Callable[[], Execution[Any]]] = {}  # of all that were launched
+        self._labels: dict[str, Mapping[str, str]] = {}
         self._ends: dict[str, asyncio.Future[RunEnd[Any]]] = {}
         self._runs: dict[str, Execution[Any]] = {}
         self._tasks: dict[str, asyncio.Task[RunEnd[Any]]] = {}
         self._owned: set[str] = set()
         self._listeners: list[Listener] = []
         self._renewing: asyncio.Task[None] | None = None
+        self._draining = False
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -84,6 +99,7 @@ class Orchestrator:
             end.cancel()  # of those that were waiting
         self._ends.clear()
         self._new.clear()
+        self._labels.clear()
         try:
             await self._journal.release(launched)
         except JournalUnavailable as out:
@@ -103,13 +119,17 @@ class Orchestrator:
         finish: Finish[S] | None = None,
         *,
         give_up: StepFailed | None = None,
+        new: bool = False,
+        labels: Mapping[str, str] | None = None,
     ) -> asyncio.Future[RunEnd[S]]:
         """Execute a journaled run in the background, when it gets its turn; its end to come.
         `finish` runs before the end is journaled.
 
         A run with history is taken up: forward after its last completed step, backward where its
         undo stood. With `give_up` it is only undone, for that reason. A parked run's undo is tried
-        again. Once the orchestrator is left nothing is launched: the end is a cancelled one.
+        again. One that is `new` gets no turn while its first agent is paused. What is logged of it
+        has the `labels`. Once the orchestrator is left nothing is launched: the end is a cancelled
+        one.
         """
         if (under_way := self._ends.get(run_id)) is not None:
             return under_way
@@ -118,14 +138,24 @@ class Orchestrator:
             never.cancel()
             return never
 
-        def new() -> Execution[S]:
+        def make() -> Execution[S]:
             recording = Recording(self._journal, self._clock, run_id, self._notify)
-            return Execution(saga, state, recording, self._clock, finish=finish, give_up=give_up)
+            return Execution(
+                saga,
+                state,
+                recording,
+                self._clock,
+                finish=finish,
+                give_up=give_up,
+                gate=self._gate,
+            )
 
-        self._new[run_id] = new
+        self._new[run_id] = make
+        self._labels[run_id] = {"run": run_id, **(labels or {})}
         end: asyncio.Future[RunEnd[S]] = asyncio.get_running_loop().create_future()
         self._ends[run_id] = end
-        self._line_up(run_id, partial(self._begin, run_id))
+        agent = saga.steps[0].agent if new and saga.steps and give_up is None else None
+        self._line_up(run_id, partial(self._begin, run_id), agent)
         return end
 
     def task_of(self, run_id: str) -> asyncio.Future[RunEnd[Any]] | None:
@@ -141,6 +171,17 @@ class Orchestrator:
         first = next(iter(self._waiting.values()))
         return turn.number - first.number + 1
 
+    @property
+    def executing(self) -> int:
+        """How many runs have their turn."""
+        return len(self._tasks)
+
+    async def drain(self) -> None:
+        """Give no more turns, and return when no run has one. Those that wait stay journaled."""
+        self._draining = True
+        while self._tasks:
+            await asyncio.wait(list(self._tasks.values()))
+
     async def cancel(self, run_id: str) -> bool:
         """Stop the run's work and undo it, past any queue. False when it is not executing here any
         more; raises JournalUnavailable when that can't be journaled now."""
@@ -155,20 +196,29 @@ class Orchestrator:
 
     # --- the queue ---------------------------------------------------------------------------
 
-    def _line_up(self, run_id: str, begin: Callable[[], None]) -> None:
+    def _line_up(self, run_id: str, begin: Callable[[], None], agent: str | None = None) -> None:
         """Begin when there is room, first come, first served."""
         self._turns += 1
-        self._waiting[run_id] = _Turn(self._turns, begin)
+        self._waiting[run_id] = _Turn(self._turns, begin, agent)
         self._next_turns()
 
     def _next_turns(self) -> None:
-        while self._room > 0 and self._waiting:
-            _, turn = self._waiting.popitem(last=False)
+        while self._room > 0 and not self._draining and (run_id := self._next()) is not None:
+            turn = self._waiting.pop(run_id)
             self._room -= 1
             turn.begin()
 
+    def _next(self) -> str | None:
+        """Who waited longest, but for those whose agent is paused."""
+        paused = self._gate.paused
+        for run_id, turn in self._waiting.items():
+            if turn.agent not in paused:
+                return run_id
+        return None
+
     def _begin(self, run_id: str) -> None:
-        task = asyncio.create_task(self._execute(run_id), name=f"run:{run_id}")
+        with labelled(**self._labels[run_id]):  # not those of who ended and gave it its turn
+            task = asyncio.create_task(self._execute(run_id), name=f"run:{run_id}")
         self._tasks[run_id] = task
         task.add_done_callback(partial(self._ended, run_id))
 
@@ -295,6 +345,7 @@ class Orchestrator:
         self._runs.pop(run_id, None)
         self._tasks.pop(run_id, None)
         self._new.pop(run_id, None)
+        self._labels.pop(run_id, None)
         end = self._ends.pop(run_id)
         if task.cancelled() or end.done():
             end.cancel()  # a shutdown, or whoever waited cancelled it

@@ -1,15 +1,18 @@
-"""Operators in their chat on Telegram: runs, a parked run's alert, and its retry."""
+"""Operators in their chat on Telegram: health, runs, alerts, and what they do."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bot.bootstrap import Fakes
+from bot.ops.watch import EVERY_S
 from tests.fakes.api_client import StagedAction, park
 from tests.fakes.bot_api import BotApi, BotMessage
 from tests.fakes.people import PROFILE, Person, WatchedClock, rows, telegram_bot, until_rows
+from tests.fakes.saga_clock import settle
 
 OPERATORS, SECOND, ANYONE = 7, -1_000_000_007, 42
 ADMINS: dict[str, Any] = {"admin_chat_id": (OPERATORS, SECOND)}
@@ -42,6 +45,22 @@ async def parked_scout(person: Person, clock: WatchedClock, folder: Path) -> str
 def alerts(api: BotApi, chat_id: int = OPERATORS) -> list[BotMessage]:
     """The alerts of parked runs in the chat."""
     return [message for message in api.messages(chat_id) if "is parked" in message.text]
+
+
+async def watched(clock: WatchedClock, seen: Callable[[], object]) -> None:
+    """Let time pass, look by look of the watch, until the test has `seen` what it waits for."""
+    for _ in range(60):
+        await clock.until_asleep(EVERY_S)
+        if seen():
+            return
+        clock.advance(EVERY_S)
+        await settle()  # until it is awake
+    raise AssertionError("never seen")
+
+
+def more_than(known: int, api: BotApi, chat_id: int) -> bool:
+    """Whether the chat has more alerts than that."""
+    return len(alerts(api, chat_id)) > known
 
 
 async def all_told(folder: Path, count: int = 1) -> None:
@@ -109,6 +128,7 @@ async def test_a_parked_run_is_told_once_and_retried(api: BotApi, tmp_path: Path
     async with telegram_bot(api, tmp_path, fakes, **ADMINS):
         run_id = await parked_scout(person, clock, tmp_path)
         told = await person.read("an operator has to finish that")
+        await watched(clock, lambda: alerts(api, SECOND))
         await all_told(tmp_path)
         assert f"/retry {run_id}" in alerts(api)[0].text
     async with telegram_bot(api, tmp_path, fakes, **ADMINS):
@@ -135,10 +155,11 @@ async def test_a_retry_that_fails_parks_and_tells_again(api: BotApi, tmp_path: P
     person, operator = Person(api), Person(api, OPERATORS)
     async with telegram_bot(api, tmp_path, fakes, **ADMINS):
         run_id = await parked_scout(person, clock, tmp_path)
+        await watched(clock, lambda: alerts(api, SECOND))
         await all_told(tmp_path)
         await operator.say(f"/retry {run_id}")
         await park(clock)
-        await api.wait_for(lambda: len(alerts(api)) == 2)
+        await watched(clock, lambda: len(alerts(api)) == 2)
         await until_rows(tmp_path, "SELECT alerted_seq = last_seq FROM runs", [(1,)])
         action.undo_fails = False
         await operator.say(f"/retry {run_id}")
@@ -159,6 +180,7 @@ async def test_one_operators_chat_that_is_shut_silences_no_other(
             async with telegram_bot(api, folder, fakes, **ADMINS):
                 if _start == 0:
                     await parked_scout(person, clock, folder)
+                    await watched(clock, partial(more_than, known, api, other))
                     await all_told(folder)
                 await person.ask("/help")
         assert len(alerts(api, other)) == known + 1
@@ -174,9 +196,109 @@ async def test_an_alert_that_telegram_did_not_take_comes_later(api: BotApi, tmp_
         await clock.until_asleep(1.0)
         api.fail("sendMessage", 502, times=len(ADMINS["admin_chat_id"]))
         await park(clock)
-        await api.wait_for(lambda: sum(call.status == 502 for call in api.calls) == 2)
+        await watched(clock, lambda: sum(call.status == 502 for call in api.calls) == 2)
     assert rows(tmp_path, "SELECT status, alerted_seq FROM runs") == [("parked", 0)]
     async with telegram_bot(api, tmp_path, fakes, **ADMINS):
-        await api.wait_for(lambda: alerts(api) and alerts(api, SECOND))
+        await watched(clock, lambda: alerts(api) and alerts(api, SECOND))
         await all_told(tmp_path)
     assert [len(alerts(api, chat)) for chat in (OPERATORS, SECOND)] == [1, 1]
+
+
+# --- health, breakers, agents -------------------------------------------------------------------
+
+
+async def test_health_is_one_look(api: BotApi, tmp_path: Path) -> None:
+    """It fits 80 columns and one message, and names every agent, the queue, credits and alerts."""
+    async with telegram_bot(api, tmp_path, **ADMINS):
+        await Person(api).scout()
+        text = (await Person(api, OPERATORS).ask("/health")).text
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(text) <= 4_096
+    assert lines[0].startswith("Webscout is ok.")
+    for agent in ("discovery", "matching", "action", "triage"):
+        (line,) = (line for line in lines if line.startswith(agent))
+        assert ("never" in line) == (agent == "triage")
+    for words in ("Runs: 0 waiting", "The database takes writes", "Credits:", "Alerts: none"):
+        assert words in text
+
+
+async def test_an_agent_is_paused_and_resumed(api: BotApi, tmp_path: Path) -> None:
+    """A scout waits meanwhile, also over a restart; who did it is journaled."""
+    operator, person = Person(api, OPERATORS), Person(api)
+    async with telegram_bot(api, tmp_path, **ADMINS):
+        assert "discovery is paused" in (await operator.ask("/pause discovery")).text
+        await person.ask(PROFILE)
+        await person.say("/scout")
+        await person.read("Scouting…")
+        waiting = rows(tmp_path, "SELECT status FROM runs")
+        assert waiting == [("queued",)]
+        line = next(
+            line
+            for line in (await operator.ask("/health")).text.splitlines()
+            if line.startswith("discovery")
+        )
+        assert line.split()[-3:] == ["1", "0", "paused"]
+    async with telegram_bot(api, tmp_path, **ADMINS):
+        await person.ask("/help")
+        assert rows(tmp_path, "SELECT status FROM runs") == [("queued",)]
+        assert "discovery goes on" in (await operator.ask("/resume Discovery")).text
+        await person.read("best match")
+    done = rows(
+        tmp_path,
+        "SELECT channel, external_id, action, subject, outcome IS NOT NULL FROM operator_actions "
+        "JOIN users ON users.id = who ORDER BY operator_actions.id",
+    )
+    assert done == [
+        ("telegram", str(OPERATORS), "pause", "agent:discovery", 1),
+        ("telegram", str(OPERATORS), "resume", "agent:discovery", 1),
+    ]
+
+
+async def test_a_breaker_is_opened_and_closed_by_hand(api: BotApi, tmp_path: Path) -> None:
+    """It stands so over a restart, until it is left to itself again; a name may have blanks."""
+    operator = Person(api, OPERATORS)
+    async with telegram_bot(api, tmp_path, **ADMINS):
+        assert "cache file" in (await operator.ask("/breakers")).text
+        assert "held open" in (await operator.ask("/breaker cache file open")).text
+        assert "by hand" in (await operator.ask("/breakers")).text
+    async with telegram_bot(api, tmp_path, **ADMINS):
+        assert "by hand" in (await operator.ask("/breakers")).text
+        assert "held closed" in (await operator.ask("/breaker cache file close")).text
+        assert "on its own again" in (await operator.ask("/breaker cache file AUTO")).text
+        assert "by hand" not in (await operator.ask("/breakers")).text
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        ("/pause", "Say which: /pause AGENT"),
+        ("/pause nosuch", "There is no agent 'nosuch'. Agents: discovery, matching, action,"),
+        ("/resume <b>&", "There is no agent '<b>&'"),
+        ("/breaker", "Say /breaker NAME open, close or auto"),
+        ("/breaker cache file", "Say /breaker NAME open, close or auto"),
+        ("/breaker cache file sideways", "Say /breaker NAME open, close or auto"),
+        ("/breaker nosuch open", "There is no breaker 'nosuch'. Breakers: cache file"),
+        ("/retry ü", "There is no run ü"),
+        ("/run ü", "There is no run ü"),
+    ],
+)
+async def test_a_mistake_is_answered(
+    api: BotApi, tmp_path: Path, command: str, answer: str
+) -> None:
+    """What was wrong, and what is allowed; nothing is done."""
+    async with telegram_bot(api, tmp_path, **ADMINS):
+        assert answer in (await Person(api, OPERATORS).ask(command)).text
+    assert rows(tmp_path, "SELECT count(*) FROM operator_actions") == [(0,)]
+
+
+async def test_commands_from_elsewhere_are_logged(
+    api: BotApi, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once each; ordinary commands and operators' own are not."""
+    async with telegram_bot(api, tmp_path, **ADMINS):
+        await Person(api).ask("/pause@webscout_test_bot discovery")
+        await Person(api).ask("/help")
+        await Person(api, OPERATORS).ask("/health")
+    refused = [r.getMessage() for r in caplog.records if "refused" in r.getMessage()]
+    assert refused == ["/pause was refused: it came from another chat"]

@@ -19,7 +19,7 @@ from resilience.errors import (
     RateLimited,
     Refused,
 )
-from resilience.fault import BROKEN, CALLERS, TRANSIENT, Fault
+from resilience.fault import BROKEN, CALLERS, TRANSIENT, Fault, FaultKind
 from resilience.guard import CallEnded, Fallback, Guard, Guarded, GuardPolicy
 from resilience.retry import RetryPolicy
 from tests.fakes.virtual_time import LoopClock, in_virtual_time
@@ -172,7 +172,9 @@ async def test_listeners_given_at_the_start_are_told_of_failures() -> None:
     policy = GuardPolicy(retry=ONCE)
     guarded = Guard("api", policy, clock=LoopClock(), listeners=[heard.append])
     assert await failing_call(guarded, Dependency(error, takes_s=1).ask) is error
-    assert heard == [CallEnded(name="api", took_s=1, waited_s=0, attempts=1, error=error)]
+    assert heard == [
+        CallEnded("api", took_s=1, waited_s=0, attempts=1, error=error, fault=FaultKind.TRANSIENT)
+    ]
 
 
 @in_virtual_time
@@ -255,8 +257,9 @@ async def test_a_refused_call_is_told_as_refused() -> None:
     guarded.subscribe(heard.append)
     guarded.breaker.force(Mode.FORCED_OPEN)
     error = await failing_call(guarded, Dependency().ask)
-    refused = CallEnded(name="api", took_s=0, waited_s=0, attempts=0, error=error, refused=True)
-    assert heard == [refused]
+    (ended,) = heard
+    assert (ended.error, ended.refused, ended.fault) == (error, True, FaultKind.CALLERS)
+    assert (ended.took_s, ended.waited_s, ended.attempts) == (0, 0, 0)
 
 
 @in_virtual_time
@@ -294,7 +297,9 @@ async def test_a_retry_that_is_refused_does_not_hide_why_there_was_one() -> None
     await asyncio.sleep(0.5)
     guarded.breaker.force(Mode.FORCED_OPEN)
     assert await call is error
-    assert heard == [CallEnded(name="api", took_s=1, waited_s=0, attempts=1, error=error)]
+    assert heard == [
+        CallEnded("api", took_s=1, waited_s=0, attempts=1, error=error, fault=FaultKind.TRANSIENT)
+    ]
 
 
 @in_virtual_time
@@ -721,6 +726,7 @@ async def test_a_fallback_is_given_the_error_and_its_value_is_labelled() -> None
         waited_s=0,
         attempts=1,
         error=error,
+        fault=FaultKind.TRANSIENT,
         fell_back=True,
         stale_s=3600,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from resilience.saga import (
     EventType,
+    Gate,
     Kept,
     Limits,
     Orchestrator,
@@ -111,10 +112,14 @@ class Stage:
     ends: list[RunEnd[State]] = field(default_factory=list)
     limits: Limits = field(default_factory=Limits)
     runs_max: int = 50
+    gate: Gate = field(default_factory=Gate)
 
     def __post_init__(self) -> None:
         self.journal = MemoryJournal(self.clock.now)
-        self.orchestrator = Orchestrator(self.journal, self.clock, runs_max=self.runs_max)
+        self.orchestrator = self._orchestrator()
+
+    def _orchestrator(self) -> Orchestrator:
+        return Orchestrator(self.journal, self.clock, runs_max=self.runs_max, gate=self.gate)
 
     def step(
         self,
@@ -147,11 +152,15 @@ class Stage:
             kept=kept,
         )
 
-    async def launch(self, *steps: Step[State], run_id: str = RUN) -> asyncio.Future[RunEnd[State]]:
-        """Queue the run if it is new, and launch it."""
+    async def launch(
+        self, *steps: Step[State], run_id: str = RUN, new: bool = False
+    ) -> asyncio.Future[RunEnd[State]]:
+        """Queue the run if it is not there, and launch it."""
         if self.journal.status(run_id) is None:
             await self.journal.append(run_id, EventType.RUN_QUEUED)
-        return self.orchestrator.launch(saga(*steps, limits=self.limits), run_id, (), self.keep_end)
+        return self.orchestrator.launch(
+            saga(*steps, limits=self.limits), run_id, (), self.keep_end, new=new
+        )
 
     async def run(self, *steps: Step[State]) -> RunEnd[State]:
         """Launch the run and let time pass until it ended."""
@@ -183,7 +192,7 @@ class Stage:
     async def restart(self) -> None:
         """Stop, and begin another life over the same journal."""
         await self.close()
-        self.orchestrator = Orchestrator(self.journal, self.clock, runs_max=self.runs_max)
+        self.orchestrator = self._orchestrator()
         await self.open()
 
     async def lived_through(self, *events: EventType) -> None:

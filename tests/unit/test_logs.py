@@ -1,0 +1,116 @@
+"""Log lines: for people on a terminal, JSON elsewhere, with labels and without secrets."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bot import logs
+from bot.guards import Guards, feed_policy
+from resilience.fault import TRANSIENT
+from resilience.labels import labelled
+from tests.fakes.clock import FixedClock
+
+log = logging.getLogger("webscout.test")
+
+
+class Terminal(io.StringIO):
+    """A stream that people look at."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """The root logger is as before afterwards."""
+    root = logging.getLogger()
+    before = root.handlers[:]
+    yield
+    root.handlers[:] = before
+
+
+def written(stream: io.StringIO) -> list[dict[str, Any]]:
+    """The lines as JSON."""
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_elsewhere_each_line_is_json() -> None:
+    """With when, where, how grave, and the labels; people are hashed, the same each time."""
+    stream = io.StringIO()
+    logs.configure("INFO", stream)
+    with labelled(run="ab12", user="a-random-id"):
+        log.warning("it took %d s", 5)
+        log.info("again")
+    log.debug("not at this level")
+    first, second = written(stream)
+    assert first["event"] == "it took 5 s"
+    assert (first["level"], first["logger"], first["run"]) == ("warning", "webscout.test", "ab12")
+    assert first["timestamp"].endswith("Z")
+    assert first["user"] == second["user"] == logs.hashed("a-random-id")
+    assert "a-random-id" not in stream.getvalue()
+
+
+def test_an_exception_is_in_its_line() -> None:
+    """One line a record, however long the traceback."""
+    stream = io.StringIO()
+    logs.configure("INFO", stream)
+    try:
+        raise ZeroDivisionError("words")
+    except ZeroDivisionError:
+        log.exception("it broke")
+    (line,) = written(stream)
+    assert "ZeroDivisionError: words" in line["exception"]
+
+
+def test_on_a_terminal_lines_are_for_people() -> None:
+    """No JSON, and no values of variables in a traceback."""
+    stream = Terminal()
+    logs.configure("INFO", stream)
+    try:
+        secret = "in a variable"
+        raise ZeroDivisionError(len(secret))
+    except ZeroDivisionError:
+        log.exception("it broke")
+    assert "it broke" in stream.getvalue()
+    assert "in a variable" not in stream.getvalue().replace('secret = "in a variable"', "")
+    assert not stream.getvalue().startswith("{")
+
+
+def test_configured_again_nothing_is_written_twice() -> None:
+    """The newest stream has it."""
+    first, second = io.StringIO(), io.StringIO()
+    logs.configure("INFO", first)
+    logs.configure("INFO", second)
+    log.warning("once")
+    assert first.getvalue() == ""
+    assert len(written(second)) == 1
+
+
+async def test_a_dependencys_trouble_is_said_once_and_its_end_once(settings: Any) -> None:
+    """However often its breaker tries in between."""
+    stream, clock = io.StringIO(), FixedClock()
+    logs.configure("INFO", stream)
+    breaker = Guards(clock).make("remotive", policy(settings), lambda _error: TRANSIENT).breaker
+    for _ in range(5):
+        breaker.record(breaker.permit(), TRANSIENT)
+    for _ in range(4):  # four probes fail
+        clock.advance(400)
+        breaker.record(breaker.permit(), TRANSIENT)
+    clock.advance(400)
+    breaker.record(breaker.permit())
+    first, last = (line["event"] for line in written(stream))
+    assert first.startswith("remotive is left alone for 1")  # the time has some jitter
+    assert last == "remotive is asked again: it answers again"
+
+
+def policy(settings: Any) -> Any:
+    """A feed's, as shipped."""
+    from agents.discovery.sources.feed_list import load_feeds
+
+    feed = next(feed for feed in load_feeds(None, ()) if feed.name == "remotive")
+    return feed_policy(feed, settings)
