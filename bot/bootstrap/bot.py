@@ -107,6 +107,7 @@ async def build_bot(settings: Settings, fakes: Fakes | None = None) -> AsyncIter
             operators=Announcer(application.bot, settings.admin_chat_id),
             follow=messages.follow,
         )
+        await stack.enter_async_context(ops.readiness)
         taps, rooms = _rooms(settings, core, wires, application, sender, messages, ops)
         intake = Intake(
             bot=application.bot,

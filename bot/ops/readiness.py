@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from agents.store.errors import StoreError
 from bot.telegram.connection import Connection
@@ -23,7 +24,8 @@ class Life:
 
 
 class Readiness:
-    """Asks the database by writing to it; of Telegram it knows what polling found."""
+    """Asks the database by writing to it; of Telegram it knows what polling found. An async context
+    manager: a write that hangs is let go of when it is left."""
 
     def __init__(self, probe: Callable[[], Awaitable[None]], life: Life, clock: Clock) -> None:
         self._probe = probe
@@ -32,6 +34,15 @@ class Readiness:
         self._asking = asyncio.Lock()
         self._asked_at: float | None = None
         self._database: str | None = None
+        self._probing: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.wait({self._probing})
 
     @property
     def draining(self) -> bool:
@@ -53,11 +64,19 @@ class Readiness:
         return {name: problem for name, problem in found.items() if problem is not None}
 
     async def _ask(self) -> str | None:
-        try:
-            async with asyncio.timeout(PROBE_WITHIN_S):
-                await self._probe()
-        except TimeoutError:
+        """Why the database takes no write. One that hangs can't be cancelled half-way: it is waited
+        for again by who asks next."""
+        if self._probing is None:
+            self._probing = asyncio.create_task(self._write(), name="probe")
+        done, _ = await asyncio.wait({self._probing}, timeout=PROBE_WITHIN_S)
+        if not done:
             return f"took no write within {PROBE_WITHIN_S:g} s"
+        probed, self._probing = self._probing, None
+        try:
+            probed.result()
         except StoreError as error:
             return str(error)
         return None
+
+    async def _write(self) -> None:
+        await self._probe()

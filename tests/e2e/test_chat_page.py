@@ -3,41 +3,21 @@
 With WEBSCOUT_SCREENSHOT=1 this takes the README's picture (docs/images/chat.png).
 """
 
-import os
 import re
 import signal
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
-from tests.conftest import CI
-from tests.e2e.process import ROOT, Program
+from tests.e2e.browsing import browser, clean_page, picture
+from tests.e2e.process import Program
 
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
-CHROMIUM_THERE = CHROMIUM.exists()
-PICTURE = ROOT / "docs/images/chat.png"
+__all__ = ["browser"]  # a fixture
 
 # Playwright's event objects are not closed before its loop is; nothing here can do it.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """Headless Chromium that talks to nobody but this machine."""
-    if not CHROMIUM_THERE:
-        reason = f"install Debian's chromium, or name one in CHROMIUM ({CHROMIUM} is not there)"
-        pytest.fail(reason) if CI else pytest.skip(reason)
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-background-networking", "--disable-quic"],
-            env={**os.environ, "HOME": tempfile.gettempdir()},
-        )
-        yield browser
-        await browser.close()
 
 
 @pytest.fixture
@@ -52,18 +32,10 @@ async def program(tmp_path: Path) -> AsyncIterator[Program]:
 @pytest.fixture
 async def page(browser: Browser, program: Program) -> AsyncIterator[Page]:
     """The chat page; any console error or foreign request fails the test."""
-    page = await browser.new_page(viewport={"width": 900, "height": 1500}, device_scale_factor=1)
-    errors: list[str] = []
-    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda e: errors.append(str(e)))
-    page.on(
-        "request",
-        lambda r: None if r.url.startswith((program.address, "data:")) else errors.append(r.url),
-    )
-    await page.goto(f"{program.address}/chat")
-    yield page
-    assert errors == []
-    await page.close()
+    size = {"width": 900, "height": 1500}
+    async with clean_page(browser, program.address, viewport=size) as page:
+        await page.goto(f"{program.address}/chat")
+        yield page
 
 
 async def say(page: Page, text: str) -> None:
@@ -84,7 +56,7 @@ async def test_from_profile_to_draft(page: Page) -> None:
     await expect(log).to_contain_text("sample posting, not a real offer")
     link = log.get_by_role("link", name=re.compile("."), exact=False).first
     assert (await link.get_attribute("href") or "").startswith("https://example.com/sample/")
-    await take_picture(page)
+    await picture(page, "chat.png")
     await page.get_by_role("button", name="2", exact=True).click()
     await expect(log).to_contain_text("▸ 2. ")
     await page.get_by_role("button", name="Draft", exact=True).click()
@@ -94,12 +66,6 @@ async def test_from_profile_to_draft(page: Page) -> None:
     await expect(log).to_contain_text("★")
     await say(page, "/saved")
     await expect(page.get_by_role("button", name="Remove 1")).to_be_visible()
-
-
-async def take_picture(page: Page) -> None:
-    """The README's picture: from the placeholder's bubble down."""
-    if os.environ.get("WEBSCOUT_SCREENSHOT") == "1":
-        await page.screenshot(path=PICTURE)
 
 
 async def test_a_mistake_is_answered_and_html_is_text(page: Page) -> None:

@@ -1,5 +1,6 @@
 """An operator's browser, as far as HTTP goes: it keeps cookies, and may lie about who it is."""
 
+import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -21,8 +22,6 @@ class Answer:
 
     def json(self) -> Any:
         """The body as JSON."""
-        import json
-
         return json.loads(self.text)
 
 
@@ -56,6 +55,13 @@ class Operator:
         if found := re.search(r'name="csrf" content="([0-9a-f]+)"', page.text):
             self.csrf = found.group(1)
         return page
+
+    @asynccontextmanager
+    async def follow(self) -> AsyncIterator[aiohttp.StreamReader]:
+        """The dashboard's stream."""
+        async with self._session.get("/ops/events") as response:
+            assert response.content_type == "text/event-stream"
+            yield response.content
 
     async def act(self, action: str, name: str, **headers: str) -> Answer:
         """Do something, as the page does it; `headers` with underscores."""

@@ -62,14 +62,25 @@ async def test_however_many_ask_one_writes() -> None:
 
 
 async def test_a_write_that_hangs_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not waited for."""
+    """It is not waited for, and not begun again while it hangs; when it ends all is well."""
     monkeypatch.setattr("bot.ops.readiness.PROBE_WITHIN_S", 0.01)
+    clock, writes, held = FixedClock(), [], asyncio.Event()
 
     async def probe() -> None:
-        await asyncio.Event().wait()
+        writes.append(1)
+        await held.wait()
 
-    readiness = Readiness(probe, Life(telegram=Connection(connected=True)), FixedClock())
-    assert await readiness.problems() == {"database": "took no write within 0.01 s"}
+    async with Readiness(probe, Life(telegram=Connection(connected=True)), clock) as readiness:
+        for _ in range(3):
+            assert await readiness.problems() == {"database": "took no write within 0.01 s"}
+            clock.advance(KNOWN_FOR_S)
+        assert len(writes) == 1
+        held.set()
+        assert await readiness.problems() == {}
+        held.clear()
+        clock.advance(KNOWN_FOR_S)
+        await readiness.problems()
+    assert len(writes) == 2
 
 
 # --- the heartbeat ------------------------------------------------------------------------------

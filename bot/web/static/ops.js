@@ -5,7 +5,7 @@ import { drawHealth, listen } from "./panels.js";
 import { loadRuns } from "./runs.js";
 import { chart, follow, get, post } from "./server.js";
 
-const CHARTS_EVERY_MS = 20_000;
+const CHARTS_EVERY_MS = 10_000;
 const said = document.querySelector("#said");
 const status = document.querySelector("#status");
 let lastRuns = "";
