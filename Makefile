@@ -42,7 +42,7 @@ $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.installed-dev $(VENV)/.installed
 
 bench: $(VENV)/.installed-bench ## what is measured (see bench/)
-	@for name in scout breakers guard buckets cache duplicates layouts drafts ranking journal runs_api events flood telegram; do \
+	@for name in scout breakers guard buckets cache duplicates layouts drafts ranking journal runs_api events health flood telegram; do \
 	  echo "--- bench/$$name.py"; $(BIN)/python -m bench.$$name || exit 1; echo; done
 
 bench-ranking: $(VENV)/.installed-bench ## how well and how fast postings are ranked, beside BM25 and TF-IDF, with a plot

@@ -85,7 +85,7 @@ async def _drain(running: Running, within_s: float) -> None:
         words = "1 run is" if count == 1 else f"{count} runs are"
         print(
             f"{words} under way: waiting up to {within_s:g} s. Once more stops now; the next start "
-            "goes on with them.",
+            "goes on.",
             flush=True,
         )
     try:

@@ -32,12 +32,12 @@ class UsedCredit(Protocol):
     """What an account used."""
 
     @property
-    def used_usd(self) -> float:
+    def used_usd(self) -> float | None:
         """This month, in US dollars."""
         ...
 
     @property
-    def limit_usd(self) -> float:
+    def limit_usd(self) -> float | None:
         """Where it ends."""
         ...
 
