@@ -220,7 +220,7 @@ class AskSteps:
     ) -> tuple[Turn, Talk]:
         """Go on without a model: from the words themselves, or with what was done by now."""
         if replaced:
-            log.warning("run %s is understood without AI: %s", state.run_id, why)
+            log.debug("run %s is understood without AI: %s", state.run_id, why)
             await context.degrade("understood without AI")
         talk = replace(talk, routed=True, without_ai=why)
         if any(action.ok for action in talk.actions):

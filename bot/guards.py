@@ -32,7 +32,7 @@ from resilience.clock import Clock
 from resilience.deadline import deadline, no_deadline
 from resilience.errors import Refused
 from resilience.fault import BROKEN, CALLERS, TRANSIENT, Classify, Fault, FaultKind
-from resilience.guard import Guard, GuardPolicy
+from resilience.guard import CallEnded, Guard, GuardPolicy
 from resilience.retry import RetryPolicy
 from resilience.saga import IllegalTransition, JournalUnavailable, LeaseLost, StepFailed
 
@@ -84,12 +84,30 @@ class Guards:
 
 
 def _log_change(change: BreakerChanged) -> None:
-    """Say once that a dependency fails, and once that it is back: not of each probe between."""
-    if change.new is OPEN and change.old is CLOSED:
+    """For who looks closely: that it fails, and is back, its adapter or `log_trouble` says once."""
+    if change.new is OPEN:
         until = "until told" if change.open_s is None else f"for {change.open_s:.0f} s"
-        log.warning("%s is left alone %s: %s", change.name, until, change.reason)
+        log.debug("%s is left alone %s: %s", change.name, until, change.reason)
     elif change.new is CLOSED:
-        log.info("%s is asked again: %s", change.name, change.reason)
+        log.debug("%s is asked again: %s", change.name, change.reason)
+
+
+def log_trouble(guard: Guard) -> None:
+    """Say once that the dependency fails, and once that it answers again."""
+    fails = False
+
+    def note(ended: CallEnded) -> None:
+        nonlocal fails
+        if ended.fault not in {None, FaultKind.CALLERS} and not fails:
+            fails = True
+            # The words of an error of ours; another's may quote what was asked.
+            ours = isinstance(ended.error, LlmFailed | SourceFailed | TimeoutError)
+            log.warning("%s fails: %s", ended.name, ended.error if ours else type(ended.error))
+        elif ended.error is None and fails:
+            fails = False
+            log.info("%s answers again", ended.name)
+
+    guard.subscribe(note)
 
 
 # --- policies ---------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 from resilience.clock import Clock
 from resilience.hooks import Hooks, Listener
 
-CRASHES_MAX = 100
+CRASHES_MAX, NAME_MAX = 100, 100
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Background:
     def crashed(self, name: str, error: BaseException | None) -> None:
         """Note a crash that was seen elsewhere, and log it."""
         log.error("%s ended", name, exc_info=error)
-        kind = "" if error is None else type(error).__name__
+        name, kind = name[:NAME_MAX], "" if error is None else type(error).__name__
         crash = Crashed(name, kind, self._clock.now())
         if name in self._crashes or len(self._crashes) < CRASHES_MAX:
             self._crashes[name] = crash

@@ -143,7 +143,7 @@ def _reason(run_id: str, failure: LlmUnavailable | OutputInvalid, writing: Writi
             raise failure
         return "what the language model wrote could not be used"
     if failure.configured:
-        log.warning("run %s: a draft without AI: %s", run_id, failure)
+        log.debug("run %s: a draft without AI: %s", run_id, failure)
     if not writing.template_allowed:
         raise NoWriter(f"{failure.told}, and this configuration allows no other") from failure
     return failure.told

@@ -126,7 +126,7 @@ class Judge:
         try:
             fresh = await self._ask(self._model, unknown, wanted)
         except LlmUnavailable as out:
-            log.warning("run %s is ranked without AI: %s", wanted.run_id, out.problem)
+            log.debug("run %s is ranked without AI: %s", wanted.run_id, out.problem)
             return Judged(by_id={}, without_ai=out.told)
         except OutputInvalid as invalid:
             log.warning("run %s is ranked without AI: %s", wanted.run_id, invalid)

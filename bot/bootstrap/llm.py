@@ -10,7 +10,7 @@ from agents.llm.groq import Groq
 from agents.llm.metered import InOrder
 from agents.llm.openai import OpenAi
 from agents.llm.port import LanguageModel
-from bot.guards import GuardedVendor, Guards, llm_fault, llm_policy
+from bot.guards import GuardedVendor, Guards, llm_fault, llm_policy, log_trouble
 from bot.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -26,10 +26,11 @@ async def build_llm(settings: Settings, guards: Guards) -> AsyncIterator[Languag
             stack.push_async_callback(vendor.close)
             loading = asyncio.create_task(vendor.prepare(), name=f"load:{vendor.name}")
             loading.add_done_callback(_complain)
-        guarded = [
-            GuardedVendor(vendor, guards.make(vendor.name, llm_policy(settings), llm_fault))
-            for vendor in vendors
-        ]
+        guarded = []
+        for vendor in vendors:
+            guard = guards.make(vendor.name, llm_policy(settings), llm_fault)
+            log_trouble(guard)
+            guarded.append(GuardedVendor(vendor, guard))
         yield InOrder(guarded) if guarded else None
 
 

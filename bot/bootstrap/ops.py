@@ -201,7 +201,10 @@ def crashes_noted(background: Background) -> Iterator[None]:
 
     def note(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         task = context.get("task") or context.get("future")
-        name = task.get_name() if isinstance(task, asyncio.Task) else "a callback"
+        if task is None:  # a connection's trouble, or something not closed: no work ended
+            loop.default_exception_handler(context)
+            return
+        name = task.get_name() if isinstance(task, asyncio.Task) else "a future"
         background.crashed(name, context.get("exception"))
 
     before = loop.get_exception_handler()

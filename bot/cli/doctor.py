@@ -27,7 +27,7 @@ from bot.bootstrap import (
     telegram_username,
     vendors_of,
 )
-from bot.settings import Settings
+from bot.settings import LOOPBACK, Settings
 from cache.port import TierFailed
 
 
@@ -60,6 +60,7 @@ async def doctor(settings: Settings, *, as_json: bool) -> int:
     if settings.database_replica_url is not None:
         checks.append(await _timed("replica", lambda: _replica(settings), required=False))
     checks.append(await _timed("port", lambda: _port(settings), required=False))
+    checks.append(await _timed("dashboard", lambda: _dashboard(settings), required=False))
     if settings.telegram_bot_token is not None:
         checks.append(await _timed("telegram", lambda: _telegram(settings), required=True))
     if settings.supabase_url is not None:
@@ -108,6 +109,14 @@ async def _port(settings: Settings) -> str:
     server.close()
     await server.wait_closed()
     return f"{settings.host}:{settings.port} is free"
+
+
+async def _dashboard(settings: Settings) -> str:
+    if settings.ops_token is not None:
+        return "opens with OPS_TOKEN"
+    if settings.host in LOOPBACK and not settings.reached_by_proxy:
+        return "open to this machine alone"
+    raise Wrong("closed to everybody: there is no token", "set OPS_TOKEN (openssl rand -hex 16)")
 
 
 async def _telegram(settings: Settings) -> str:

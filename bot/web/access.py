@@ -8,6 +8,7 @@ the session's CSRF token besides.
 
 import hashlib
 import hmac
+import logging
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -47,6 +48,8 @@ class Visitor:
 
 
 Refused = web.StreamResponse
+
+log = logging.getLogger(__name__)
 
 
 class Access:
@@ -141,6 +144,7 @@ class Access:
         if hmac.compare_digest(_digest(given), _digest(expected)) and expected:
             return None
         self._wrong.book(peer, within_s=0.0)
+        log.warning("a wrong operators' token came from %s", peer)
         return _unauthorized("the token is wrong")
 
     def _is_alive(self, session: str) -> bool:

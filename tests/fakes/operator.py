@@ -28,8 +28,9 @@ class Answer:
 class Operator:
     """A browser at a server."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, address: str) -> None:
         self._session = session
+        self.address = address
         self.csrf = ""
 
     async def ask(
@@ -76,4 +77,4 @@ async def operator(address: str) -> AsyncIterator[Operator]:
     """A browser at the address."""
     jar = aiohttp.CookieJar(unsafe=True)  # keeps cookies of bare addresses, as browsers do
     async with aiohttp.ClientSession(address, cookie_jar=jar) as session:
-        yield Operator(session)
+        yield Operator(session, address)

@@ -123,3 +123,21 @@ def test_language_models(webscout: Run, vendors: LLMockServer) -> None:
     assert "GROQ_API_KEY" in found["groq"]["mend"]
     assert "not-a-key" not in out
     assert found["openai"]["ok"] or "the account has no gpt-4.1-mini" in found["openai"]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "ok"),
+    [
+        ({}, True),
+        ({"HOST": "0.0.0.0"}, False),
+        ({"HOST": "0.0.0.0", "OPS_TOKEN": "a-token-of-some-length"}, True),
+    ],
+)
+def test_a_dashboard_that_is_closed_to_everybody(
+    webscout: Run, environment: dict[str, str], ok: bool
+) -> None:
+    """It is said what opens it; the token is not shown."""
+    _, checks, printed = checked(webscout, SOURCES="sample", **environment)
+    assert checks["dashboard"]["ok"] is ok
+    assert ("OPS_TOKEN" in checks["dashboard"]["mend"]) is not ok
+    assert "a-token-of-some-length" not in printed

@@ -134,7 +134,7 @@ async def test_no_action_is_done_for_another_page(
         form = await browser.ask("POST", "/ops/actions", {"X-CSRF-Token": browser.csrf})
         assert form.status == 415
         bearer = {"Authorization": f"Bearer {TOKEN}"}
-        async with operator(str(browser._session._base_url)) as program:
+        async with operator(browser.address) as program:
             answer = await program.act(action, name, **bearer)
             assert answer.status == 403, "a program needs it, too"
     assert rows(tmp_path, "SELECT count(*) FROM operator_actions") == [(0,)]
@@ -178,7 +178,7 @@ async def test_who_guesses_is_slowed_down(api: BotApi, tmp_path: Path) -> None:
     """After ten wrong tokens the right one has to wait, too; who is in stays in."""
     async with outside(api, tmp_path) as browser:
         await browser.login()
-        async with operator(str(browser._session._base_url)) as other:
+        async with operator(browser.address) as other:
             for _ in range(10):
                 assert (await other.login("wrong")).status == 401
             slowed = await other.login()

@@ -4,14 +4,19 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from agents.llm.port import LlmFailed
 from bot import logs
-from bot.guards import Guards, feed_policy
-from resilience.fault import TRANSIENT
+from bot.guards import Guards, llm_fault, log_trouble
+from resilience.errors import Refused
+from resilience.fault import CALLERS, TRANSIENT
+from resilience.guard import GuardPolicy
 from resilience.labels import labelled
+from resilience.retry import RetryPolicy
 from tests.fakes.clock import FixedClock
 
 log = logging.getLogger("webscout.test")
@@ -91,26 +96,30 @@ def test_configured_again_nothing_is_written_twice() -> None:
     assert len(written(second)) == 1
 
 
-async def test_a_dependencys_trouble_is_said_once_and_its_end_once(settings: Any) -> None:
-    """However often its breaker tries in between."""
+async def test_a_dependencys_trouble_is_said_once_and_its_end_once() -> None:
+    """However often it fails in between, and its breaker tries; a caller's mistake is none."""
     stream, clock = io.StringIO(), FixedClock()
     logs.configure("INFO", stream)
-    breaker = Guards(clock).make("remotive", policy(settings), lambda _error: TRANSIENT).breaker
-    for _ in range(5):
-        breaker.record(breaker.permit(), TRANSIENT)
-    for _ in range(4):  # four probes fail
+    policy = GuardPolicy(retry=RetryPolicy(retries_max=0))
+    guard = Guards(clock).make("openai", policy, llm_fault)
+    log_trouble(guard)
+
+    async def ask(error: Exception | None) -> None:
+        async def work() -> None:
+            if error is not None:
+                raise error
+
+        with suppress(LlmFailed, Refused, KeyError):
+            await guard.call(work)
+
+    for _ in range(2):
+        await ask(LlmFailed("openai: your mistake", CALLERS))
+        for _ in range(20):
+            clock.advance(100)
+            await ask(LlmFailed("openai: it answered 500", TRANSIENT))
         clock.advance(400)
-        breaker.record(breaker.permit(), TRANSIENT)
-    clock.advance(400)
-    breaker.record(breaker.permit())
-    first, last = (line["event"] for line in written(stream))
-    assert first.startswith("remotive is left alone for 1")  # the time has some jitter
-    assert last == "remotive is asked again: it answers again"
-
-
-def policy(settings: Any) -> Any:
-    """A feed's, as shipped."""
-    from agents.discovery.sources.feed_list import load_feeds
-
-    feed = next(feed for feed in load_feeds(None, ()) if feed.name == "remotive")
-    return feed_policy(feed, settings)
+        await ask(None)
+    await ask(KeyError("what somebody asked"))
+    said = [line["event"] for line in written(stream)]
+    once = ["openai fails: openai: it answered 500", "openai answers again"]
+    assert said == [*once, *once, "openai fails: <class 'KeyError'>"]
