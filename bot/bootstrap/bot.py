@@ -125,7 +125,8 @@ async def build_bot(settings: Settings, fakes: Fakes | None = None) -> AsyncIter
         with _token_unsaid():
             await stack.enter_async_context(application)
         await stack.enter_async_context(messages)
-        commands = asyncio.ensure_future(insist(partial(set_commands, application), core.clock))
+        menus = partial(set_commands, application, settings.admin_chat_id)
+        commands = asyncio.ensure_future(insist(menus, core.clock))
         stack.push_async_callback(_end, commands)
         await asyncio.wait({commands}, timeout=MENU_WITHIN_S)  # a menu is no reason not to start
         await messages.recover(wires.channels)

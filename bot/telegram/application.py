@@ -1,7 +1,7 @@
 """The handler table: which update goes to which handler, on Telegram and in local mode alike."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -10,11 +10,12 @@ from telegram import (
     BotCommandScope,
     BotCommandScopeAllGroupChats,
     BotCommandScopeAllPrivateChats,
+    BotCommandScopeChat,
     BotCommandScopeDefault,
     Message,
     Update,
 )
-from telegram.error import TelegramError
+from telegram.error import BadRequest, Forbidden, TelegramError
 from telegram.ext import (
     Application,
     ApplicationBuilder,
@@ -28,7 +29,7 @@ from telegram.ext import (
 )
 from telegram.request import BaseRequest
 
-from bot.telegram import views
+from bot.telegram import ops_views, views
 from bot.telegram.chats import Presence
 from bot.telegram.groups import Groups
 from bot.telegram.handlers import Commands
@@ -176,8 +177,9 @@ def _add_group_handlers(application: BotApplication, rooms: Rooms) -> None:
     application.add_handler(MessageHandler(new & filters.TEXT & groups.spoken_to, spoken_to))
 
 
-async def set_commands(application: BotApplication) -> None:
-    """Tell Telegram the commands for its menus: all of them in private, few in groups."""
+async def set_commands(application: BotApplication, operators: Collection[int]) -> None:
+    """Tell Telegram the commands for its menus: all of them in private, few in groups, and in the
+    operators' chats theirs besides."""
     private = [BotCommand(*command) for command in views.COMMANDS]
     few = [command for command in private if command.command in {"scout", "help", "privacy"}]
     scopes: Sequence[tuple[BotCommandScope, list[BotCommand]]] = (
@@ -187,6 +189,12 @@ async def set_commands(application: BotApplication) -> None:
     )
     for scope, commands in scopes:
         await application.bot.set_my_commands(commands, scope=scope)
+    theirs = [*private, *(BotCommand(*command) for command in ops_views.COMMANDS)]
+    for chat_id in operators:
+        try:
+            await application.bot.set_my_commands(theirs, scope=BotCommandScopeChat(chat_id))
+        except (BadRequest, Forbidden) as error:  # a menu is a help, no more
+            log.info("an operators' chat has no menu of its own: %s", error)
 
 
 async def too_many(application: BotApplication, update: Update) -> None:

@@ -119,7 +119,7 @@ class LocalTelegram(BaseRequest):
         return True
 
     async def _set_my_commands(self, parameters: Parameters) -> object:
-        if parameters["scope"]["type"] == "all_private_chats":
+        if parameters["scope"]["type"] in {"all_private_chats", "chat"}:  # the narrower comes last
             self._commands = list(parameters["commands"])
         return True
 

@@ -14,6 +14,17 @@ from bot.words import shorten, span_words
 from resilience.alerts import Alert, Digest, Severity
 from resilience.breaker import Mode
 
+COMMANDS: tuple[tuple[str, str], ...] = (
+    ("health", "how everything is"),
+    ("breakers", "every dependency's breaker"),
+    ("breaker", "NAME open, close or auto"),
+    ("runs", "the newest runs"),
+    ("run", "ID: where a run stands"),
+    ("retry", "ID: undo a parked run once more"),
+    ("pause", "AGENT: begin no more of its steps"),
+    ("resume", "AGENT: begin them again"),
+)
+"""The operators' commands, as their menu has them."""
 WIDTH = 80
 _LINES_MAX = 40
 _ALERTS_SHOWN = 8

@@ -102,6 +102,7 @@ class Dashboard:
         self._panels = panels
         self._closing = asyncio.Event()
         self._streams = 0
+        self._health: tuple[float, str] = (-EVERY_S, "")
         folder = files("bot.web").joinpath("static")
         self._page = folder.joinpath("ops.html").read_text("utf-8")
         self._login = folder.joinpath("login.html").read_text("utf-8")
@@ -179,7 +180,7 @@ class Dashboard:
         shown, quiet = "", 0
         try:
             while self._panels.access.still_in(visitor):
-                health = json.dumps(as_json(await self._panels.watch.health()))
+                health = await self._health_text()
                 if _lasting(health) != _lasting(shown):
                     shown, quiet = health, 0
                     await response.write(f"event: health\ndata: {health}\n\n".encode())
@@ -190,6 +191,14 @@ class Dashboard:
         except ConnectionError:
             pass  # the page was closed
         return response
+
+    async def _health_text(self) -> str:
+        """The health as JSON; at most half a second old, however many pages are open."""
+        now = asyncio.get_running_loop().time()
+        if now - self._health[0] >= EVERY_S / 2:
+            health = as_json(await self._panels.watch.health())
+            self._health = (now, json.dumps(health))
+        return self._health[1]
 
     async def _closes_within(self, seconds: float) -> bool:
         try:

@@ -40,7 +40,7 @@ VIEWS: dict[str, dict[str, Any]] = {
 log = logging.getLogger(__name__)
 
 # Playwright's event objects are not closed before its loop is; nothing here can do it.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+pytestmark = [pytest.mark.unmeasured, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tests.e2e.load import Load, Posted, is_answer
 from tests.e2e.process import Program
 from tests.fakes.chat_client import ChatClient
 
-KILLS = int(os.environ.get("WEBSCOUT_KILLS", "20"))
+KILLS = int(os.environ.get("WEBSCOUT_KILLS", "12"))
 """Over both databases; `make chaos` sets more."""
 SEED = int(os.environ.get("WEBSCOUT_KILL_SEED", "1"))
 MOMENT_S = 10.0

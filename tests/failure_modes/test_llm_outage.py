@@ -4,6 +4,7 @@ back it is asked again."""
 import asyncio
 from pathlib import Path
 
+import pytest
 from llmock.scenarios import Fail, Match
 
 from agents.domain.draft import DraftMethod
@@ -28,6 +29,7 @@ async def scouted(core: Core, **fields: object) -> ScoutResult:
     return await core.runner.wait(run_id)
 
 
+@pytest.mark.unmeasured
 async def test_an_outage_of_all_vendors(tmp_path: Path, server: LlmServer) -> None:
     """The scout completes with both stand-ins, and the notice and `degraded` name them."""
     server.is_out(503)

@@ -108,6 +108,7 @@ async def test_a_sentence_is_understood_by_the_model(
     assert json.loads(told[-1]["content"])["shortlist"][0]["title"] == "Rust parser"
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("configured", [True, False])
 async def test_the_same_sentence_without_a_model(
     tmp_path: Path, server: LlmServer, source: str, configured: bool

@@ -39,6 +39,7 @@ async def a_run(core: Core) -> str:
     return await core.runner.create(user.id, ScoutRequest(sources=("sample",)))
 
 
+@pytest.mark.unmeasured
 async def test_what_is_invented_reaches_nobody(tmp_path: Path, server: LlmServer) -> None:
     """Two hundred drafts by a model that invents skills, numbers, employers, degrees and
     certificates: none of it is in what comes out."""

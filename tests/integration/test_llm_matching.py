@@ -207,6 +207,7 @@ async def test_a_reason_is_shown_only_as_plain_words(
         assert left_out not in reasons
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     "described",
     [

@@ -9,6 +9,7 @@ import pytest
 
 from bot.bootstrap import Fakes
 from bot.ops.watch import EVERY_S
+from bot.telegram import ops_views
 from tests.fakes.api_client import StagedAction, park
 from tests.fakes.bot_api import BotApi, BotMessage
 from tests.fakes.people import PROFILE, Person, WatchedClock, rows, telegram_bot, until_rows
@@ -290,6 +291,18 @@ async def test_a_mistake_is_answered(
     async with telegram_bot(api, tmp_path, **ADMINS):
         assert answer in (await Person(api, OPERATORS).ask(command)).text
     assert rows(tmp_path, "SELECT count(*) FROM operator_actions") == [(0,)]
+
+
+async def test_operators_menus_have_their_commands(api: BotApi, tmp_path: Path) -> None:
+    """Each chat's own; nobody else's menu has one of them."""
+    async with telegram_bot(api, tmp_path, **ADMINS):
+        pass
+    theirs = {name for name, _ in ops_views.COMMANDS}
+    for scope, commands in api.commands.items():
+        shown = {command["command"] for command in commands}
+        assert (shown >= theirs) == scope.startswith("chat:"), scope
+        assert scope.startswith("chat:") or not shown & theirs
+    assert {f"chat:{chat}" for chat in (OPERATORS, SECOND)} <= set(api.commands)
 
 
 async def test_commands_from_elsewhere_are_logged(

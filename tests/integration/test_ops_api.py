@@ -187,6 +187,7 @@ async def test_runs_of_everybody_are_listed_without_their_words(tmp_path: Path) 
         assert secret not in json.dumps([listed, timeline])
 
 
+@pytest.mark.unmeasured
 async def test_a_long_list_has_pages(tmp_path: Path) -> None:
     """Each run once."""
     async with bot(tmp_path, team_runs=100) as (_, client):

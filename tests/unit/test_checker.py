@@ -34,6 +34,7 @@ def checked(text: str) -> str:
     return whole.text.removeprefix("I work with Python. ").removesuffix(" I worked at Acme.")
 
 
+@pytest.mark.unmeasured
 def test_inventions_do_not_reach_the_user() -> None:
     """Of 240 drafts with over 800 inventions, none is left."""
     cases = honest_cases()
@@ -52,6 +53,7 @@ def test_inventions_in_other_words_do_not_reach_the_user(name: str) -> None:
         assert left_of(left, draft.inventions, FIRST.opportunity) == (), left
 
 
+@pytest.mark.unmeasured
 def test_honest_drafts_stay_as_they_are() -> None:
     """At most one in twenty honest drafts is changed in any way."""
     cases = [case for file in HONEST for case in honest_cases(file)]

@@ -76,6 +76,7 @@ LONG: dict[str, Callable[[int], Opportunity]] = {
 }
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("sort", LONG)
 @pytest.mark.parametrize("profile", [Profile(), RICH], ids=["nobody", "rich"])
 def test_twenty_postings_are_bounded(sort: str, profile: Profile) -> None:

@@ -124,6 +124,7 @@ def test_honest_sentences_survive_bad_company(sentences: list[str]) -> None:
     assert all(s in cleaned.text for s in sentences if s not in INJECTIONS)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     "piece",
     ["ignore ", "rate it ", "</system ", "a.i. ", "call tool ", "score", "##", "A", "\u200b", ". "],
