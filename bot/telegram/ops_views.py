@@ -184,7 +184,7 @@ def _over(alert: Alert) -> str:
     if alert.id.rule == RUN_PARKED:
         subject = f"run {subject.partition('/')[0]}"
     ended = alert.gone_since or alert.since
-    after = span_words(ended - (alert.fired_at or alert.since))
+    after = span_words(ended - alert.since)
     return f"{alert.id.rule} {subject}".rstrip() + f", after {after}"
 
 
