@@ -41,21 +41,23 @@ from agents.store.starts import StartStore
 from agents.triage.agent import TriageAgent
 from bot.bootstrap.llm import build_llm
 from bot.guards import (
-    APIFY,
-    APIFY_QUESTIONS,
-    CACHE_FILE,
-    SUPABASE,
     GuardedAccount,
     GuardedReader,
     GuardedTier,
     Guards,
-    apify_policy,
     asking,
     credit_watched,
-    feed_policy,
-    questions_policy,
     source_fault,
     tier_fault,
+)
+from bot.policies import (
+    APIFY,
+    APIFY_QUESTIONS,
+    CACHE_FILE,
+    SUPABASE,
+    apify_policy,
+    feed_policy,
+    questions_policy,
     tier_policy,
 )
 from bot.settings import Settings

@@ -10,7 +10,8 @@ from agents.llm.groq import Groq
 from agents.llm.metered import InOrder
 from agents.llm.openai import OpenAi
 from agents.llm.port import LanguageModel
-from bot.guards import GuardedVendor, Guards, llm_fault, llm_policy, log_trouble
+from bot.guards import GuardedVendor, Guards, llm_fault, log_trouble
+from bot.policies import llm_policy
 from bot.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,6 @@ from agents.store.errors import StoreError
 from agents.store.operations import ActionStore, AlertStore
 from agents.store.overview import OverviewStore
 from bot.bootstrap.core import Core
-from bot.guards import HEARTBEAT, heartbeat_policy
 from bot.ops.heartbeat import Heartbeat, ping_fault
 from bot.ops.lag import LoopLag
 from bot.ops.metrics import Metrics
@@ -25,6 +24,7 @@ from bot.ops.readiness import Life, Readiness
 from bot.ops.rules import rules
 from bot.ops.survey import Places, Survey
 from bot.ops.watch import Announces, Watch
+from bot.policies import HEARTBEAT, heartbeat_policy
 from bot.settings import LOOPBACK, Settings
 from bot.web.access import Access, Door
 from bot.web.dashboard import Panels, add_dashboard

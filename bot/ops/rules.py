@@ -6,8 +6,8 @@ An agent's alert is held back while the breaker of one of its dependencies expla
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
-from bot.guards import CACHE_FILE, HEARTBEAT, SUPABASE
 from bot.ops.health import AgentHealth, Health
+from bot.policies import CACHE_FILE, HEARTBEAT, SUPABASE
 from bot.settings import VENDORS
 from bot.words import span_words
 from resilience.alerts import AlertId, Rule, Severity

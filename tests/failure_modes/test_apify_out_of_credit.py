@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from agents.domain.kind import Kind
-from bot.guards import APIFY, CREDIT_EVERY_S
+from bot.guards import CREDIT_EVERY_S
+from bot.policies import APIFY
 from tests.fakes.apify import FakeApify
 from tests.fakes.people import WatchedClock
 from tests.fakes.saga_clock import settle

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from agents.forget import NotOverwrittenYet
-from bot.guards import SUPABASE
+from bot.policies import SUPABASE
 from resilience.breaker import CLOSED, OPEN
 from tests.fakes.feed_server import FeedServer
 from tests.fakes.saga_clock import HeldClock, settle

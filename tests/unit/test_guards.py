@@ -12,17 +12,8 @@ from agents.discovery.port import SourceFailed
 from agents.discovery.sources.apify_refused import ApifyRefused, Refusal, question_fault
 from agents.discovery.sources.feed_list import Feed
 from agents.domain.errors import InvalidValue
-from bot.guards import (
-    SECOND_TIER_READ_S,
-    GuardedTier,
-    Guards,
-    apify_policy,
-    feed_policy,
-    questions_policy,
-    source_fault,
-    tier_fault,
-    tier_policy,
-)
+from bot.guards import SECOND_TIER_READ_S, GuardedTier, Guards, source_fault, tier_fault
+from bot.policies import apify_policy, feed_policy, questions_policy, tier_policy
 from bot.settings import Settings
 from cache.port import Stored, TierFailed, ValueRefused
 from resilience.breaker import CLOSED, OPEN
