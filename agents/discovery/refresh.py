@@ -11,6 +11,7 @@ from agents.discovery.stored import StoredSource
 
 KEPT_FOR = timedelta(days=30)
 _PRUNE_EVERY_S = 24 * 3600.0
+_PAUSED_LOOK_S = 8.0
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +37,21 @@ class Prunes(Protocol):
 
 
 class FeedRefresher:
-    """One loop a source: a slow or broken one delays no other. An async context manager."""
+    """One loop a source: a slow or broken one delays no other. While it is not `is_open`, because
+    operators paused discovery, nothing is read. An async context manager."""
 
-    def __init__(self, sources: Iterable[StoredSource], store: Prunes, clock: Clock) -> None:
+    def __init__(
+        self,
+        sources: Iterable[StoredSource],
+        store: Prunes,
+        clock: Clock,
+        *,
+        is_open: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._sources = tuple(sources)
         self._store = store
         self._clock = clock
+        self._is_open = is_open
         self._loops: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> "FeedRefresher":
@@ -69,7 +79,9 @@ class FeedRefresher:
 
     async def _refresh(self, source: StoredSource) -> None:
         wait_s = await source.due_in_s()
-        if wait_s > 0:  # and then look again: a scout may have read it meanwhile
+        if not self._is_open():
+            await self._clock.sleep(_PAUSED_LOOK_S)
+        elif wait_s > 0:  # and then look again: a scout may have read it meanwhile
             await self._clock.sleep(wait_s)
         else:
             await source.refresh_shared()

@@ -87,7 +87,7 @@ async def build_bot(settings: Settings, fakes: Fakes | None = None) -> AsyncIter
     """
     async with AsyncExitStack() as stack:
         core = await stack.enter_async_context(build_core(settings, fakes))
-        background = await stack.enter_async_context(Background(core.clock))
+        background = Background(core.clock)
         stack.enter_context(crashes_noted(background))
         life = Life(telegram=Connection(connected=settings.local))
         wires = (_local_wires if settings.local else _telegram_wires)(settings, core, life)
@@ -136,8 +136,14 @@ async def build_bot(settings: Settings, fakes: Fakes | None = None) -> AsyncIter
         await stack.enter_async_context(intake)
         fetching = asyncio.ensure_future(wires.fetch(application.bot, intake))
         stack.push_async_callback(_end, fetching)
-        feeds = FeedRefresher(scheduled_feeds(settings, core), core.shelf, core.clock)
+        feeds = FeedRefresher(
+            scheduled_feeds(settings, core),
+            core.shelf,
+            core.clock,
+            is_open=partial(core.gate.is_open, "discovery"),
+        )
         await stack.enter_async_context(feeds)
+        await stack.enter_async_context(background)  # its work ends before what it works with
         background.start(core.forgetting.keep_telling(), "forgetting")
         background.start(recovery.keep_recovering(), "recovery")
         ops.start()

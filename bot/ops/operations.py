@@ -5,6 +5,7 @@ that journal, so that it outlasts a restart and reaches the other processes.
 """
 
 import logging
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -40,6 +41,7 @@ MODES = {
     Action.AUTO: Mode.AUTO,
 }
 _ON_AGENTS = (Action.PAUSE, Action.RESUME)
+_RUN_ID = re.compile(r"[0-9a-f]{1,64}")
 _LASTING = (*_ON_AGENTS, *MODES)
 
 
@@ -142,7 +144,9 @@ class Operations:
                 return f"The breaker of {name} is {_MODE_WORDS[mode]}."
 
     async def _retry(self, run_id: str, who: str) -> Done:
-        number = await self._journal.begin(who, Action.RETRY, f"run:{run_id[:64]}")
+        if not _RUN_ID.fullmatch(run_id):  # nothing that somebody wrote stands in the journal
+            raise Unknown("run", run_id, "/runs lists the newest.")
+        number = await self._journal.begin(who, Action.RETRY, f"run:{run_id}")
         try:
             await self._runner.retry(run_id)
         except LookupError:

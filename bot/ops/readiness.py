@@ -55,7 +55,7 @@ class Readiness:
             now = self._clock.monotonic()
             if self._asked_at is None or now - self._asked_at >= KNOWN_FOR_S:
                 self._database = await self._ask()
-                self._asked_at = now
+                self._asked_at = self._clock.monotonic()
         found = {
             "database": self._database,
             "telegram": self._life.telegram.problem,

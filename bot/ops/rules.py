@@ -163,7 +163,9 @@ def _agent_errors(health: Health) -> Mapping[str, str]:
 
 
 def _discovery_missed(health: Health) -> Mapping[str, str]:
-    found = {}
+    found: dict[str, str] = {}
+    if health.agents["discovery"].paused:
+        return found  # that is why, and who paused it knows
     for feed in health.standing.feeds:
         late = health.at - (feed.read_at or health.standing.started_at)
         if late > timedelta(seconds=feed.period_s * _MISSED_PERIODS) + _MISSED_SLACK:

@@ -91,6 +91,8 @@ class Watch:
         self._again_at = 0.0
         self._seen_at: float | None = None
         self._store_out = False
+        self._unjournaled: set[AlertId] = set()
+        """What was told while that could not be kept: it is this process's to see the end of."""
 
     async def health(self) -> Health:
         """How everything is now, with the alerts that fire."""
@@ -188,14 +190,26 @@ class Watch:
         except StoreError as error:
             self._note_store(error)
             own = others
+        own = replace(
+            own,
+            again=own.again + self._kept_here(others.again, own.again),
+            over=own.over + self._kept_here(others.over, own.over),
+        )
         return Digest(
             new=parked.new + own.new, again=parked.again + own.again, over=parked.over + own.over
         )
 
+    def _kept_here(self, due: tuple[Alert, ...], own: tuple[Alert, ...]) -> tuple[Alert, ...]:
+        """What only this process knows that it was told."""
+        return tuple(a for a in due if a.id in self._unjournaled and a not in own)
+
     async def _journal(self, told: Digest) -> None:
         parked, others = _parted(told)
+        self._unjournaled.update(alert.id for alert in others.new)
+        self._unjournaled.difference_update(alert.id for alert in others.over)
         try:
             await self._store.told(others)
+            self._unjournaled.difference_update(alert.id for alert in others.new)
             for alert in parked.new:
                 run_id, _, seq = alert.id.subject.rpartition("/")
                 await self._told_parked(run_id, int(seq))

@@ -51,7 +51,7 @@ class Runs:
 
     async def retry(self, run_id: str) -> None:
         """Only a parked one."""
-        if run_id == "nosuch":
+        if run_id == "dead":
             raise LookupError
         if run_id not in self.parked:
             raise NotParked(RunStatus.COMPLETED)
@@ -140,6 +140,15 @@ async def test_a_parked_run_is_retried() -> None:
         "its undo is tried again",
         "it was completed",
     ]
+
+
+@pytest.mark.parametrize(("run_id", "journaled"), [("dead", 1), ("my words", 0), ("", 0)])
+async def test_a_run_that_is_not_there(run_id: str, journaled: int) -> None:
+    """It is said; only what can be a run's id is journaled, never what somebody wrote."""
+    room = Room()
+    with pytest.raises(Unknown):
+        await room.operations.act(Action.RETRY, run_id, "me")
+    assert [line[2:] for line in room.journal.lines] == [["run:dead", "no such run"]][:journaled]
 
 
 @pytest.mark.parametrize("action", list(Action))

@@ -245,6 +245,14 @@ def test_a_feed_that_fails_once_is_not_missed() -> None:
     assert world.told[0][1].new[0].words.endswith("should be every 60 min: it is down")
 
 
+def test_what_operators_paused_is_not_missed() -> None:
+    """They know why no feed is read."""
+    world = World()
+    world.stand(feeds=(feed(world),), paused=frozenset({"discovery"}))
+    world.live(4 * 3_600, every_s=60)
+    assert world.told == []
+
+
 @pytest.mark.unmeasured
 def test_a_normal_week_is_silent() -> None:
     """Busy days with an error here and there, quiet nights, feeds on their periods: no alert."""

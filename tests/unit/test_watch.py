@@ -28,6 +28,7 @@ class Told:
     left: list[Alert] = field(default_factory=list)
     others: set[str] = field(default_factory=set)
     journal: list[Digest] = field(default_factory=list)
+    kept: set[AlertId] = field(default_factory=set)
     out: bool = False
 
     def _check(self) -> None:
@@ -38,21 +39,25 @@ class Told:
         """What a process that is gone left."""
         self._check()
         left, self.left = self.left, []
+        self.kept |= {alert.id for alert in left}
         return left
 
     async def own(self, digest: Digest) -> Digest:
-        """All but what is others'."""
+        """What is new, but for others'; of the rest only what was kept."""
         self._check()
-
-        def ours(alerts: tuple[Alert, ...]) -> tuple[Alert, ...]:
-            return tuple(a for a in alerts if a.id.rule not in self.others)
-
-        return Digest(new=ours(digest.new), again=ours(digest.again), over=ours(digest.over))
+        new = tuple(a for a in digest.new if a.id.rule not in self.others)
+        self.kept |= {alert.id for alert in new}
+        return Digest(
+            new=new,
+            again=tuple(a for a in digest.again if a.id in self.kept),
+            over=tuple(a for a in digest.over if a.id in self.kept),
+        )
 
     async def told(self, digest: Digest) -> None:
         """Keep it."""
         self._check()
         self.journal.append(digest)
+        self.kept -= {alert.id for alert in digest.over}
 
 
 @dataclass
