@@ -79,7 +79,7 @@ def log_trouble(guard: Guard) -> None:
 
     def note(ended: CallEnded) -> None:
         nonlocal fails
-        if ended.fault not in {None, FaultKind.CALLERS} and not fails:
+        if ended.failed and not fails:
             fails = True
             # The words of an error of ours; another's may quote what was asked.
             ours = isinstance(ended.error, LlmFailed | SourceFailed | TimeoutError)

@@ -49,13 +49,16 @@ def _nothing(_facts: object, _subject: str) -> Collection[AlertId]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule(Generic[F]):
     """One thing that may be wrong. `finds` gives the subjects of which it is true now, each with
-    words for people; `held_back_by` the alerts that explain a subject's."""
+    words for people, or None while that can't be known; `held_back_by` the alerts that explain a
+    subject's. What is not explained any more has to be so for `after_held_s`: what it explained
+    takes a while to mend."""
 
     name: str
     severity: Severity
-    finds: Callable[[F], Mapping[str, str]]
+    finds: Callable[[F], Mapping[str, str] | None]
     for_s: float = 0.0
     clear_s: float = CLEAR_S
+    after_held_s: float = RESTORED_S
     held_back_by: Callable[[F, str], Collection[AlertId]] = _nothing
 
 
@@ -73,6 +76,8 @@ class Alert:
     gone_since: datetime | None = None
     held: bool = False
     restored: bool = False
+    not_before: datetime | None = None
+    """It was explained until lately, and does not fire before this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +125,7 @@ class Alerts(Generic[F]):
         return tuple(sorted(fired, key=lambda a: (a.fired_at, a.id)))
 
     def evaluate(self, facts: F, now: datetime) -> None:
-        """See which rules hold at `now`. A rule that breaks changes nothing."""
+        """See which rules hold at `now`. A rule that breaks, or can't know, changes nothing."""
         for rule in self._rules.values():
             try:
                 found = rule.finds(facts)
@@ -128,18 +133,20 @@ class Alerts(Generic[F]):
                 # A rule is a guest: its fault must not silence the others.
                 log.exception("the rule %s broke", rule.name)
                 continue
+            if found is None:
+                continue
             for subject, words in found.items():
                 self._found(rule, AlertId(rule.name, subject), words, now)
             self._gone(rule, found, now)
-        self._hold_back(facts)
+        self._hold_back(facts, now)
 
     def _found(self, rule: Rule[F], key: AlertId, words: str, now: datetime) -> None:
         # One whose end is not told yet has not ended.
         known = self._alerts.get(key) or self._over.pop(key, None)
         if known is None:
             known = Alert(id=key, severity=rule.severity, words=words, since=now)
-        fired_at = known.fired_at
-        if fired_at is None and now - known.since >= timedelta(seconds=rule.for_s):
+        fired_at, early = known.fired_at, known.not_before is not None and now < known.not_before
+        if fired_at is None and not early and now - known.since >= timedelta(seconds=rule.for_s):
             fired_at = now
         self._alerts[key] = replace(
             known, words=words, fired_at=fired_at, gone_since=None, restored=False
@@ -158,11 +165,15 @@ class Alerts(Generic[F]):
             if alert.told_at is not None:
                 self._over[key] = replace(alert, gone_since=gone_since)
 
-    def _hold_back(self, facts: F) -> None:
+    def _hold_back(self, facts: F, now: datetime) -> None:
         firing = {key for key, alert in self._alerts.items() if alert.fired_at is not None}
         for key in firing:
-            held = not firing.isdisjoint(self._rules[key.rule].held_back_by(facts, key.subject))
-            self._alerts[key] = replace(self._alerts[key], held=held)
+            alert, rule = self._alerts[key], self._rules[key.rule]
+            held = not firing.isdisjoint(rule.held_back_by(facts, key.subject))
+            if alert.held and not held and alert.told_at is None:
+                not_before = now + timedelta(seconds=rule.after_held_s)
+                alert = replace(alert, fired_at=None, not_before=not_before)
+            self._alerts[key] = replace(alert, held=held)
 
     def due(self, now: datetime) -> Digest:
         """What is to be told at `now`; empty while more may come up that belongs to it."""

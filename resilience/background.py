@@ -4,8 +4,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from datetime import datetime
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from resilience.clock import Clock
 from resilience.hooks import Hooks, Listener
@@ -16,34 +15,37 @@ log = logging.getLogger(__name__)
 
 
 class Crashed(NamedTuple):
-    """Work that ended although it should go on; `error` is the type of what it raised, or empty."""
+    """Work that ended by an error or, where it is `lasting`, at all; `error` is the type of what it
+    raised, or empty."""
 
     name: str
     error: str
     at: datetime
+    lasting: bool = True
 
 
 class Background:
-    """Owns such work. An async context manager: what was started ends when it is left."""
+    """Owns such work. What was started ends with `end`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._hooks: Hooks[Crashed] = Hooks()
         self._tasks: list[asyncio.Task[Any]] = []
         self._crashes: dict[str, Crashed] = {}
+        self._names: set[str] = set()
+        self._ending = False
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def end(self) -> None:
+        """End all of it; from now on no end is a crash. May be called again."""
+        self._ending = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What is to go on."""
+        return frozenset(self._names)
 
     @property
     def crashes(self) -> tuple[Crashed, ...]:
@@ -55,24 +57,26 @@ class Background:
         self._hooks.subscribe(listener)
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Do the work until this is left."""
+        """Do the work until the end."""
         task = asyncio.create_task(work, name=name)
         self._tasks.append(task)
         self.watch(task)
 
     def watch(self, task: "asyncio.Task[Any]") -> None:
         """Tell of the end of work that somebody else owns and cancels."""
+        self._names.add(task.get_name())
         task.add_done_callback(self._ended)
 
-    def crashed(self, name: str, error: BaseException | None) -> None:
+    def crashed(self, name: str, error: BaseException | None, *, lasting: bool = False) -> None:
         """Note a crash that was seen elsewhere, and log it."""
         log.error("%s ended", name, exc_info=error)
         name, kind = name[:NAME_MAX], "" if error is None else type(error).__name__
-        crash = Crashed(name, kind, self._clock.now())
+        crash = Crashed(name, kind, self._clock.now(), lasting)
         if name in self._crashes or len(self._crashes) < CRASHES_MAX:
             self._crashes[name] = crash
         self._hooks.tell(crash)
 
     def _ended(self, task: "asyncio.Task[Any]") -> None:
-        if not task.cancelled():
-            self.crashed(task.get_name(), task.exception())
+        if not self._ending:
+            error = None if task.cancelled() else task.exception()
+            self.crashed(task.get_name(), error, lasting=True)

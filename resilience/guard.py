@@ -66,6 +66,11 @@ class CallEnded(NamedTuple):
     fell_back: bool = False
     stale_s: float | None = None
 
+    @property
+    def failed(self) -> bool:
+        """Whether the dependency did: a caller's own mistake, and a refusal, are none of its."""
+        return self.fault not in {None, FaultKind.CALLERS}
+
 
 class Guarded(NamedTuple, Generic[T]):
     """A call's value, and how it came about."""

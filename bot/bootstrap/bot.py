@@ -61,6 +61,7 @@ API; CLI is the terminal."""
 
 
 MENU_WITHIN_S = 5.0
+ASK_TELEGRAM_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,7 @@ async def build_bot(settings: Settings, fakes: Fakes | None = None) -> AsyncIter
     async with AsyncExitStack() as stack:
         core = await stack.enter_async_context(build_core(settings, fakes))
         background = Background(core.clock)
+        stack.push_async_callback(background.end)
         stack.enter_context(crashes_noted(background))
         life = Life(telegram=Connection(connected=settings.local))
         wires = (_local_wires if settings.local else _telegram_wires)(settings, core, life)
@@ -98,7 +100,7 @@ async def build_bot(settings: Settings, fakes: Fakes | None = None) -> AsyncIter
             blocked=await wires.inbox.blocked_chats() if wires.channel == TELEGRAM else set(),
         )
         application = build_application(wires.token, wires.request, sender, wires.base_url)
-        messages = _messages(core, application)
+        messages = _messages(core, application, background)
         ops = await build_ops(
             settings,
             core,
@@ -143,7 +145,7 @@ async def build_bot(settings: Settings, fakes: Fakes | None = None) -> AsyncIter
             is_open=partial(core.gate.is_open, "discovery"),
         )
         await stack.enter_async_context(feeds)
-        await stack.enter_async_context(background)  # its work ends before what it works with
+        stack.push_async_callback(background.end)  # before what its work works with
         background.start(core.forgetting.keep_telling(), "forgetting")
         background.start(recovery.keep_recovering(), "recovery")
         ops.start()
@@ -235,7 +237,9 @@ def _telegram_wires(settings: Settings, core: Core, life: Life) -> _Wires:
             life.telegram,
             fatal=(InvalidToken, BadRequest),  # such as an address that Telegram can't reach
         )
-        await asyncio.Event().wait()  # Telegram brings them
+        while True:  # Telegram brings them; whether it is there is asked now and then
+            await core.clock.sleep(ASK_TELEGRAM_EVERY_S)
+            await insist(bot.get_me, core.clock, life.telegram)
 
     return _Wires(
         channel=TELEGRAM,
@@ -289,13 +293,14 @@ def _inbox(core: Core, token: str) -> InboxStore:
     return InboxStore(core.database, core.clock.now, int(token.partition(":")[0]))
 
 
-def _messages(core: Core, application: BotApplication) -> ScoutMessages:
+def _messages(core: Core, application: BotApplication, background: Background) -> ScoutMessages:
     return ScoutMessages(
         bot=application.bot,
         runner=core.runner,
         runs=core.runs,
         orchestrator=core.orchestrator,
         clock=core.clock,
+        crashed=background.crashed,
     )
 
 

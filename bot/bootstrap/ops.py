@@ -55,7 +55,6 @@ class Ops:
 
     def start(self) -> None:
         """Begin what goes on until the process ends."""
-        self.background.start(self.lag.keep_measuring(), "loop lag")
         self.background.start(self.survey.keep_reading(), "survey")
         self.background.start(self.watch.keep_watching(), "watch")
         self.background.start(self.operations.keep_up(), "operations")
@@ -75,9 +74,10 @@ async def build_ops(
     operators: Announces,
     follow: Callable[[str], None],
 ) -> Ops:
-    """Everything of it, over the product; nothing of it is under way yet."""
+    """Everything of it, over the product; what goes on begins with `Ops.start`."""
     clock, overview = core.clock, OverviewStore(core.database, core.clock.now)
     readiness, lag = Readiness(overview.probe, life, clock), LoopLag()
+    background.start(lag.keep_measuring(), "loop lag")  # the server says it from its first answer
     heartbeat = _heartbeat(settings, core, readiness)
     observed = Observed(clock)
     observed.expect(core.guards.by_name)

@@ -95,8 +95,9 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentHealth:
-    """One agent. `queue_depth` counts the runs that wait for it, `pending_since` is when the oldest
-    work that it has not done came; `unscored` is matching's: the postings of waiting runs."""
+    """One agent. `queue_depth` counts the runs that wait for it; `pending_since` is when the oldest
+    work came that it has not done, or since when it is tried in vain; `unscored` is matching's: the
+    postings of waiting runs."""
 
     last_success_at: datetime | None
     error_rate: float | None
@@ -139,6 +140,8 @@ class Health:
     agents: Mapping[str, AgentHealth]
     dependencies: Mapping[str, DependencyHealth]
     tokens_today: int | None
+    events: int
+    """A number that changes when something happened to a run here."""
     alerts: tuple[Alert, ...] = ()
 
     @property
@@ -170,6 +173,7 @@ def snapshot(
         agents=agents,
         dependencies=dependencies,
         tokens_today=None if standing.overview is None else standing.overview.tokens_today,
+        events=observed.events,
         alerts=alerts,
     )
 
@@ -187,6 +191,8 @@ def _agent(name: str, observed: Observed, standing: Standing) -> AgentHealth:
     reading = observed.agents[name].reading()
     under_way = [step.since for step in observed.under_way.values() if step.agent == name]
     queued, pending = standing.waiting.get(name, 0), list(under_way)
+    if reading.calls and name in observed.unserved_since:  # it was tried lately, in vain
+        pending.append(observed.unserved_since[name])
     if (overview := standing.overview) is not None:
         for kind, first in AGENTS_OF_KIND.items():
             if first == name:
@@ -213,7 +219,8 @@ def _dependency(view: BreakerView, reading: Reading, now: datetime) -> Dependenc
         mode=view.mode,
         since=view.since,
         reason=view.reason if view.state is not CLOSED else "",
-        next_probe_at=None if probes_in_s is None else now + timedelta(seconds=probes_in_s),
+        # None also where it is tried as soon as somebody needs it.
+        next_probe_at=now + timedelta(seconds=probes_in_s) if probes_in_s else None,
         error_rate=reading.error_rate,
         calls=reading.calls,
         p95_ms=_ms(reading.p95_s),

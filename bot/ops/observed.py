@@ -5,14 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from resilience.clock import Clock
-from resilience.fault import FaultKind
 from resilience.guard import CallEnded
-from resilience.health import Tally
+from resilience.health import Tally, Totals
 from resilience.saga import CLOSING, KILL_SWITCHES, Event, EventType
 
 AGENTS = ("discovery", "matching", "action", "triage")
-_SPARED = frozenset({FaultKind.CALLERS, None})
-"""Errors of callers say nothing of the dependency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +30,10 @@ class Observed:
         self.refused: dict[str, int] = {}
         self.under_way: dict[str, StepUnderWay] = {}
         """By run: a run does one step at a time."""
+        self.unserved_since: dict[str, datetime] = {}
+        """By agent: when the first step began since which none has succeeded."""
+        self.events = 0
+        """How many were heard: a number that changes when something happened."""
         self.unscored: dict[str, int] = {}
         """By run: the postings that were found and not ranked yet."""
         self.ended: dict[str, int] = {}
@@ -49,24 +50,27 @@ class Observed:
         if ended.refused:
             self.refused[ended.name] += 1
         else:
-            failed = ended.fault not in _SPARED
-            self.calls[ended.name].note(ended.took_s - ended.waited_s, failed=failed)
+            self.calls[ended.name].note(ended.took_s - ended.waited_s, failed=ended.failed)
 
     def recall(self, events: Iterable[Event]) -> None:
         """Take in what happened before the start, oldest first. What was under way then is not
         this process's."""
         for event in events:
             self.note_event(event)
+        for tally in self.agents.values():
+            tally.totals = Totals()  # counted since the start, by whoever did it
         self.ended.clear()
         self.under_way.clear()
         self.unscored.clear()
 
     def note_event(self, event: Event) -> None:
         """Something happened to a run."""
+        self.events += 1
         match event.type:
             case EventType.STEP_STARTED:
                 agent = str(event.data["agent"])
                 self.under_way[event.run_id] = StepUnderWay(agent, event.at)
+                self.unserved_since.setdefault(agent, event.at)
             case EventType.STEP_COMPLETED:
                 self._step_ended(event, failed=False)
                 self._count_unscored(event)
@@ -94,6 +98,8 @@ class Observed:
         step = self.under_way.pop(event.run_id, None)
         if step is None or not counts or step.agent not in self.agents:
             return
+        if not failed:
+            self.unserved_since.pop(step.agent, None)
         took_s = max(0.0, (event.at - step.since).total_seconds())
         ago_s = max(0.0, (self._clock.now() - event.at).total_seconds())
         self.agents[step.agent].note(took_s, failed=failed, ago_s=ago_s)

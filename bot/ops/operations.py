@@ -4,6 +4,7 @@ Each action is journaled before it is done: who, when, what. What is paused or h
 that journal, so that it outlasts a restart and reaches the other processes.
 """
 
+import asyncio
 import logging
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -108,6 +109,7 @@ class Operations:
         self._follow = follow
         self._changed = changed
         self._clock = clock
+        self._acting = asyncio.Lock()
 
     async def act(self, action: Action, name: str, who: str) -> Done:
         """Do it and say what came of it. Raises Unknown, and StoreError when it can't be journaled:
@@ -115,8 +117,9 @@ class Operations:
         if action is Action.RETRY:
             return await self._retry(name, who)
         subject = self._subject(action, name)
-        number = await self._journal.begin(who, action, subject)
-        words = self._apply(action, name)
+        async with self._acting:  # what stood before must not be brought about after it
+            number = await self._journal.begin(who, action, subject)
+            words = self._apply(action, name)
         self._changed()
         await self._end(number, words)
         return Done(ok=True, words=words)
@@ -168,6 +171,10 @@ class Operations:
 
     async def restore(self) -> None:
         """Bring about what the operators wanted last; raises StoreError."""
+        async with self._acting:
+            await self._restore()
+
+    async def _restore(self) -> None:
         for subject, action in (await self._journal.standing(_LASTING)).items():
             kind, _, name = subject.partition(":")
             if kind == "agent" and name in AGENTS:

@@ -11,6 +11,7 @@ from bot.policies import CACHE_FILE, HEARTBEAT, SUPABASE
 from bot.settings import VENDORS
 from bot.words import span_words
 from resilience.alerts import AlertId, Rule, Severity
+from resilience.health import WINDOW_S
 
 RUN_PARKED = "run-parked"
 BREAKER_OPEN = "breaker-open"
@@ -22,15 +23,21 @@ _QUEUE_SHARE = 0.8
 _MISSED_PERIODS = 2
 _MISSED_SLACK = timedelta(minutes=5)
 _LAG_S = 1.0
+_CRASH_SHOWN = timedelta(hours=1)
+"""Of work that would have ended anyway, such as one run's."""
 
 Rules = tuple[Rule[Health], ...]
+Found = Mapping[str, str] | None
+"""What is wrong, in words by subject; None while nobody knows."""
 
 
 def rules(agent_silent_min: float) -> Rules:
     """All there are; an agent is silent when it has had work for so many minutes and no success."""
     silent = timedelta(minutes=agent_silent_min)
 
-    def agent_silent(health: Health) -> Mapping[str, str]:
+    def agent_silent(health: Health) -> Found:
+        if health.standing.overview is None:
+            return None
         found = {}
         for name, agent in health.agents.items():
             since = _silent_since(agent, health.standing.started_at)
@@ -68,6 +75,7 @@ def rules(agent_silent_min: float) -> Rules:
             finds=_agent_errors,
             for_s=120,
             clear_s=300,
+            after_held_s=WINDOW_S,  # so long the failures that were explained are in its window
             held_back_by=_breakers_of,
         ),
         Rule(
@@ -105,11 +113,11 @@ def _silent_since(agent: AgentHealth, started_at: datetime) -> datetime | None:
 
 
 def _breakers_of(health: Health, agent: str) -> Collection[AlertId]:
-    """The breakers' alerts that explain the agent's: of sources discovery's, of language models
-    the others'."""
-    out = {name for name, one in health.dependencies.items() if one.is_out}
-    explains = out - _NOT_SOURCES if agent == "discovery" else out & set(VENDORS)
-    return [AlertId(BREAKER_OPEN, name) for name in explains]
+    """The breakers' alerts that would explain the agent's: of sources discovery's, of language
+    models the others'."""
+    names = set(health.dependencies)
+    explain = names - _NOT_SOURCES if agent == "discovery" else names & set(VENDORS)
+    return [AlertId(BREAKER_OPEN, name) for name in explain]
 
 
 def _database_unwritable(health: Health) -> Mapping[str, str]:
@@ -122,12 +130,14 @@ def _telegram_unreachable(health: Health) -> Mapping[str, str]:
     return {} if problem is None else {"": f"Telegram is not reached: {problem}"}
 
 
-def _run_parked(health: Health) -> Mapping[str, str]:
+def _run_parked(health: Health) -> Found:
     overview = health.standing.overview
+    if overview is None:
+        return None
     return {
         parked_subject(run.run_id, run.seq): f"run {run.run_id} is parked: something of it could "
         f"not be undone. /run {run.run_id} shows it, /retry {run.run_id} tries again"
-        for run in (overview.parked if overview is not None else ())
+        for run in overview.parked
     }
 
 
@@ -135,8 +145,9 @@ def _task_crashed(health: Health) -> Mapping[str, str]:
     return {
         crash.name: f"work in the background ended: {crash.name}"
         + (f" ({crash.error})" if crash.error else "")
-        + "; a restart begins it again"
+        + ("; a restart begins it again" if crash.lasting else "")
         for crash in health.standing.crashes
+        if crash.lasting or health.at - crash.at < _CRASH_SHOWN
     }
 
 
@@ -167,7 +178,8 @@ def _discovery_missed(health: Health) -> Mapping[str, str]:
     if health.agents["discovery"].paused:
         return found  # that is why, and who paused it knows
     for feed in health.standing.feeds:
-        late = health.at - (feed.read_at or health.standing.started_at)
+        started_at = health.standing.started_at  # nobody read it while there was no process
+        late = health.at - max(feed.read_at or started_at, started_at)
         if late > timedelta(seconds=feed.period_s * _MISSED_PERIODS) + _MISSED_SLACK:
             period = span_words(timedelta(seconds=feed.period_s))
             words = f"{feed.name} was not read for {span_words(late)}, it should be every {period}"
@@ -175,9 +187,11 @@ def _discovery_missed(health: Health) -> Mapping[str, str]:
     return found
 
 
-def _queue_depth(health: Health) -> Mapping[str, str]:
+def _queue_depth(health: Health) -> Found:
     queued, most = health.runs["queued"], health.standing.queued_max
-    if queued is None or queued < most * _QUEUE_SHARE:
+    if queued is None:
+        return None
+    if queued < most * _QUEUE_SHARE:
         return {}
     return {"": f"{queued:,} runs wait; at {most:,} new ones are refused"}
 

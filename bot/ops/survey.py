@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 from agents.discovery.port import ShelfState, SourceFailed
@@ -90,11 +89,6 @@ class Survey:
         self._credit_at: float | None = None
         self._credit_fails = False
 
-    @property
-    def started_at(self) -> datetime:
-        """When the process was."""
-        return self._started_at
-
     async def look(self) -> Standing:
         """How everything stands; at most half a second old."""
         async with self._looking:
@@ -136,8 +130,12 @@ class Survey:
     async def keep_reading(self) -> None:
         """The feeds' states and the account's credit, until cancelled."""
         while True:
-            await self._read_feeds()
-            await self._read_credit()
+            try:
+                await self._read_feeds()
+                await self._read_credit()
+            except Exception:
+                # The loop's boundary: what was read last is old, and the next round may mend it.
+                log.exception("reading feeds and credit broke")
             await self._clock.sleep(FEEDS_EVERY_S)
 
     async def _read_feeds(self) -> None:

@@ -22,7 +22,9 @@ from resilience.saga import Event, EventType
 
 EVERY_S = 4.0
 SEEN_EVERY_S = 60.0
-AGAIN_AFTER_S = 30.0
+AGAIN_AFTER_S = 25.0
+TOLD_WITHIN_S = 2.0
+"""A look waits so long, in real seconds, for its message to be told; then a later one sees that."""
 
 log = logging.getLogger(__name__)
 
@@ -87,8 +89,7 @@ class Watch:
         self._alerts: Alerts[Health] = Alerts(rules)
         self.history = History()
         self._news = asyncio.Event()
-        self._untold: Digest | None = None
-        self._again_at = 0.0
+        self._telling: asyncio.Task[Digest] | None = None
         self._seen_at: float | None = None
         self._store_out = False
         self._unjournaled: set[AlertId] = set()
@@ -110,13 +111,18 @@ class Watch:
 
     async def keep_watching(self) -> None:
         """Look and tell, until cancelled."""
-        while True:
-            try:
-                await self.look()
-            except Exception:
-                # The loop's boundary: a watch that ended would be the silence it is to prevent.
-                log.exception("looking at the health broke")
-            await self._until_next()
+        try:
+            while True:
+                try:
+                    await self.look()
+                except Exception:
+                    # The loop's boundary: a watch that ended would be the silence it is to prevent.
+                    log.exception("looking at the health broke")
+                await self._until_next()
+        finally:
+            if self._telling is not None:
+                self._telling.cancel()
+                await asyncio.gather(self._telling, return_exceptions=True)
 
     async def _until_next(self) -> None:
         news = asyncio.ensure_future(self._news.wait())
@@ -131,16 +137,18 @@ class Watch:
 
     async def look(self) -> None:
         """See what is wrong now, and tell what is due."""
-        await self._take_over()
         self._survey.changed()
         health = await self.health()
         self.history.note(health, self._observed.ended)
+        database_out = "database" in health.standing.problems
+        if not database_out:  # else nobody waits for it before what it does is told
+            await self._take_over()
         self._alerts.evaluate(health, health.at)
         overview = health.standing.overview
         parked = overview.parked if overview is not None else ()
         told = [AlertId(RUN_PARKED, parked_subject(p.run_id, p.seq)) for p in parked if p.told]
         self._alerts.known(told, health.at)
-        await self._tell()
+        await self._tell(database_out=database_out)
 
     async def _take_over(self) -> None:
         """What a process that is gone had told is this one's to see the end of."""
@@ -161,42 +169,44 @@ class Watch:
             log.warning("what the operators are told can't be journaled: %s", error)
         self._store_out = error is not None
 
-    async def _tell(self) -> None:
-        now = self._clock.now()
-        if self._untold is None:
-            due = self._alerts.due(now)
-            if not due:
+    async def _tell(self, *, database_out: bool) -> None:
+        """Tell what is due, one message at a time; a chat that has to wait holds up no look."""
+        if self._telling is None:
+            now = self._clock.now()
+            if not (due := self._alerts.due(now)):
                 return
-            mine = await self._mine(due)
+            mine = await self._mine(due, database_out=database_out)
             self._alerts.told(_less(due, mine), now)
             if not mine:
                 return
-            self._untold, self._again_at = mine, 0.0
             _log(mine)
-        if self._clock.monotonic() < self._again_at:
-            return
-        if not await self._operators.announce(self._untold):
-            self._again_at = self._clock.monotonic() + AGAIN_AFTER_S
-            return
-        told, self._untold = self._untold, None
-        self._alerts.told(told, self._clock.now())
-        await self._journal(told)
+            self._telling = asyncio.create_task(self._insist(mine), name="telling")
+        done, _ = await asyncio.wait({self._telling}, timeout=TOLD_WITHIN_S)
+        if done:
+            telling, self._telling = self._telling, None
+            told = telling.result()
+            self._alerts.told(told, self._clock.now())
+            await self._journal(told)
 
-    async def _mine(self, due: Digest) -> Digest:
-        """What this process is to tell. A parking's row says itself whether it was told."""
-        parked, others = _parted(due)
+    async def _insist(self, digest: Digest) -> Digest:
+        """Tell it, however often that takes."""
+        while not await self._operators.announce(digest):
+            await self._clock.sleep(AGAIN_AFTER_S)
+        return digest
+
+    async def _mine(self, due: Digest, *, database_out: bool) -> Digest:
+        """What this process is to tell. What can't be journaled is told all the same."""
+        if database_out:
+            return due
         try:
-            own = await self._store.own(others)
+            own = await self._store.own(due)
         except StoreError as error:
             self._note_store(error)
-            own = others
-        own = replace(
+            return due
+        return replace(
             own,
-            again=own.again + self._kept_here(others.again, own.again),
-            over=own.over + self._kept_here(others.over, own.over),
-        )
-        return Digest(
-            new=parked.new + own.new, again=parked.again + own.again, over=parked.over + own.over
+            again=own.again + self._kept_here(due.again, own.again),
+            over=own.over + self._kept_here(due.over, own.over),
         )
 
     def _kept_here(self, due: tuple[Alert, ...], own: tuple[Alert, ...]) -> tuple[Alert, ...]:
@@ -204,30 +214,18 @@ class Watch:
         return tuple(a for a in due if a.id in self._unjournaled and a not in own)
 
     async def _journal(self, told: Digest) -> None:
-        parked, others = _parted(told)
-        self._unjournaled.update(alert.id for alert in others.new)
-        self._unjournaled.difference_update(alert.id for alert in others.over)
+        new = {alert.id for alert in told.new}
+        self._unjournaled |= new
+        self._unjournaled -= {alert.id for alert in told.over}
         try:
-            await self._store.told(others)
-            self._unjournaled.difference_update(alert.id for alert in others.new)
-            for alert in parked.new:
-                run_id, _, seq = alert.id.subject.rpartition("/")
-                await self._told_parked(run_id, int(seq))
+            await self._store.told(told)
+            self._unjournaled -= new
+            for key in new:
+                if key.rule == RUN_PARKED:  # its row says it, too, for every process
+                    run_id, _, seq = key.subject.rpartition("/")
+                    await self._told_parked(run_id, int(seq))
         except StoreError as error:
             self._note_store(error)
-
-
-def _parted(digest: Digest) -> tuple[Digest, Digest]:
-    """The parked runs, and everything else."""
-
-    def only(*, parked: bool) -> Digest:
-        return Digest(
-            new=tuple(a for a in digest.new if (a.id.rule == RUN_PARKED) is parked),
-            again=tuple(a for a in digest.again if (a.id.rule == RUN_PARKED) is parked),
-            over=tuple(a for a in digest.over if (a.id.rule == RUN_PARKED) is parked),
-        )
-
-    return only(parked=True), only(parked=False)
 
 
 def _less(due: Digest, mine: Digest) -> Digest:

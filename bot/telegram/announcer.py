@@ -21,12 +21,13 @@ class Announcer:
         self._digest: Digest | None = None
         self._told: set[int] = set()
         """The chats that have the digest of which others could not be told yet."""
+        self._said = False
 
     async def announce(self, digest: Digest) -> bool:
         """Tell each chat once; whether all have it, but those that can't be written to. Without
         any chat there is nobody to tell."""
         if digest != self._digest:
-            self._digest, self._told = digest, set()
+            self._digest, self._told, self._said = digest, set(), False
         failed = False
         for chat_id in self._chats:
             if chat_id in self._told:
@@ -35,7 +36,9 @@ class Announcer:
                 await tell(self._bot, chat_id, ops_views.digest(digest))
                 self._told.add(chat_id)
             except TelegramError as error:
-                log.warning("an operators' chat has no alert: %s", error)
+                if not self._said:
+                    log.warning("an operators' chat has no alert: %s", error)
+                    self._said = True
                 # Telegram calls it a bad request where there is no such chat.
                 failed = failed or not isinstance(error, Forbidden | BadRequest)
-        return not failed and bool(self._told or not self._chats)
+        return not failed

@@ -7,7 +7,7 @@ message that promised it, once.
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from contextvars import Context
 from typing import Any, TypeAlias
@@ -99,8 +99,10 @@ class ScoutMessages:
         runs: RunStore,
         orchestrator: Orchestrator,
         clock: Clock,
+        crashed: Callable[[str, BaseException], None],
     ) -> None:
         self._bot = bot
+        self._crashed = crashed
         self._runner = runner
         self._runs = runs
         self._clock = clock
@@ -290,7 +292,7 @@ class ScoutMessages:
     def _left(self, follower: asyncio.Task[None]) -> None:
         self._followers.discard(follower)
         if not follower.cancelled() and (failure := follower.exception()) is not None:
-            log.error("%s stopped", follower.get_name(), exc_info=failure)
+            self._crashed(follower.get_name(), failure)
 
 
 def _line(event: Event) -> str | None:

@@ -12,7 +12,6 @@ import logging
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -75,7 +74,7 @@ class Access:
         if not self._is_own(host, request):
             return problem(403, "foreign-host", f"Host {host[:80]!r} is not this server")
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host:
+        if origin is not None and origin.partition("://")[2].lower() != host:
             return problem(403, "foreign-origin", f"Origin {origin[:80]!r} is not this server")
         return None
 
@@ -135,7 +134,7 @@ class Access:
 
     def _check(self, given: str, request: web.Request) -> Refused | None:
         """Refuse a wrong token, in constant time; who tries too often is not looked at."""
-        peer = request.remote or ""
+        peer = _peer(request)
         if (wait_s := self._wrong.peek(peer)) > 0:
             refused = problem(429, "too-many-tries", "too many wrong tokens; try again later")
             refused.headers["Retry-After"] = str(max(1, round(wait_s)))
@@ -156,6 +155,15 @@ class Access:
 
     def _csrf(self, session: str) -> str:
         return hmac.new(self._secret, session.encode(), hashlib.sha256).hexdigest()
+
+
+def _peer(request: web.Request) -> str:
+    """Who asks; behind a proxy on this machine, whom that says last."""
+    peer = request.remote or ""
+    forwarded = request.headers.get("X-Forwarded-For", "")
+    if peer in {"127.0.0.1", "::1"} and forwarded:
+        return forwarded.rpartition(",")[2].strip()[:64]
+    return peer
 
 
 def _digest(text: str) -> bytes:

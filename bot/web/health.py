@@ -104,9 +104,10 @@ def as_json(health: Health) -> dict[str, Any]:
             for name, one in health.dependencies.items()
         },
         "credits": {
-            "apify": None
-            if apify is None
-            else {"used_usd": apify.used_usd, "limit_usd": apify.limit_usd},
+            "apify": {
+                "used_usd": None if apify is None else apify.used_usd,
+                "limit_usd": None if apify is None else apify.limit_usd,
+            },
             "llm": {"tokens_today": health.tokens_today},
         },
         "cache": {
@@ -116,6 +117,7 @@ def as_json(health: Health) -> dict[str, Any]:
             **asdict(cache),
         },
         "runs": dict(health.runs),
+        "events": health.events,
         "feeds": [asdict(feed) | {"read_at": _iso(feed.read_at)} for feed in standing.feeds],
         "alerts": [_alert(alert) for alert in health.alerts],
     }

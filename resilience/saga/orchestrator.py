@@ -168,6 +168,9 @@ class Orchestrator:
         turn = self._waiting.get(run_id)
         if turn is None:
             return 0
+        if paused := self._gate.paused:  # those do not go before it
+            turns = self._waiting.values()
+            return 1 + sum(t.number < turn.number and t.agent not in paused for t in turns)
         first = next(iter(self._waiting.values()))
         return turn.number - first.number + 1
 

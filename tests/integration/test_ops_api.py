@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 
 from bot.bootstrap import Fakes, Running, build_bot
+from bot.bootstrap.ops import LASTING
 from bot.ops.readiness import KNOWN_FOR_S
 from tests.conftest import local_settings
 from tests.fakes.api_client import BLUE, KEYS, ApiClient, api_of
 from tests.fakes.bot_api import BotApi
+from tests.fakes.feed_server import FeedServer
 from tests.fakes.operator import operator
 from tests.fakes.people import telegram_bot
 from tests.fakes.sources import HeldSource, TestSources
+from tests.integration.test_feeds import feed, feeds_file
 
 AGENTS = {"discovery", "matching", "action", "triage"}
 AGENT = {
@@ -70,7 +73,8 @@ async def test_health_has_what_the_contract_names(tmp_path: Path) -> None:
     dependency = health["dependencies"]["cache file"]
     assert set(dependency) >= {"breaker", "since", "next_probe_at", "error_rate"}
     assert dependency["breaker"] == "closed"
-    assert health["credits"] == {"apify": None, "llm": {"tokens_today": 0}}
+    unknown = {"used_usd": None, "limit_usd": None}
+    assert health["credits"] == {"apify": unknown, "llm": {"tokens_today": 0}}
     assert set(health["cache"]) >= {"memory_hit_ratio", "second_hit_ratio", "load_ratio"}
     assert health["alerts"] == []
 
@@ -289,6 +293,16 @@ async def test_streams_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         await health_of(stream)
         refused = await browser.get("/ops/events")
         assert (refused.status, refused.json()["type"]) == (503, "too-many-streams")
+
+
+async def test_what_is_to_go_on_is_watched(tmp_path: Path) -> None:
+    """Each name that is watched for is that of some task: none was renamed unseen."""
+    async with FeedServer() as server:
+        feeds = feeds_file(tmp_path, [feed(server, "one")])
+        async with bot(tmp_path, sources=("feeds",), feeds_file=feeds):
+            names = {task.get_name() for task in asyncio.all_tasks()}
+    for begins in LASTING:
+        assert any(name.startswith(begins) for name in names), begins
 
 
 async def test_metrics_are_served(tmp_path: Path) -> None:

@@ -83,6 +83,8 @@ def test_on_this_machine_nobody_is_asked() -> None:
         {"Host": "127.0.0.1.evil.example:8080"},
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Origin": ""},
         {"Origin": "http://127.0.0.1:1"},
         {"Origin": "http://localhost:8080"},
     ],
@@ -182,6 +184,17 @@ def test_who_guesses_is_not_looked_at_any_more() -> None:
     assert status(access.login("wrong", request(to="10.0.0.9"))) == 401  # another address
     clock.advance(WRONG_REFILL_S)
     assert isinstance(access.login(TOKEN, request()), str)
+
+
+def test_behind_a_proxy_who_guesses_is_who_it_names() -> None:
+    """The last address that was forwarded, where the proxy is on this machine; others lie."""
+    access = Access(door(token=TOKEN), FixedClock())
+    guesser = {"X-Forwarded-For": "203.0.113.7, 198.51.100.1"}
+    for number in range(WRONG_BURST):
+        lie = {"X-Forwarded-For": f"10.0.0.{number}, 198.51.100.1"}
+        assert status(access.login("wrong", request(lie))) == 401
+    assert status(access.login("wrong", request(guesser))) == 429
+    assert isinstance(access.login(TOKEN, request({"X-Forwarded-For": "203.0.113.7"})), str)
 
 
 def test_sessions_are_bounded() -> None:

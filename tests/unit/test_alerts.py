@@ -149,8 +149,38 @@ def test_what_was_held_back_is_told_when_it_stays() -> None:
     held = rule("silent", held_back_by=lambda _facts, _subject: (AlertId("out", "apify"),))
     operator = Operator(Alerts([rule("out"), held]))
     operator.live(100, {"out": ["apify"], "silent": ["discovery"]})
-    operator.live(300, {"silent": ["discovery"]})
+    operator.live(CLEAR_S + 290, {"silent": ["discovery"]})
+    assert [new for _, new, _, _ in operator.messages] == [["out apify"], []]
+    operator.live(60, {"silent": ["discovery"]})
     assert operator.messages[-1][1] == ["silent discovery"]
+
+
+def test_what_mends_with_its_explanation_is_never_told() -> None:
+    """It takes a while longer."""
+    held = rule("silent", held_back_by=lambda _facts, _subject: (AlertId("out", "apify"),))
+    operator = Operator(Alerts([rule("out"), held]))
+    operator.live(100, {"out": ["apify"], "silent": ["discovery"]})
+    operator.live(CLEAR_S + 200, {"silent": ["discovery"]})
+    operator.live(500, {})
+    told = [(new, over) for _, new, _, over in operator.messages]
+    assert told == [(["out apify"], []), ([], ["out apify"])]
+    assert operator.alerts.firing == ()
+
+
+def test_what_can_t_be_known_changes_nothing() -> None:
+    """Neither does it fire, nor is it over."""
+    known = [True]
+    unsure: Rule[Facts] = Rule(
+        name="r",
+        severity=Severity.WARNING,
+        finds=lambda facts: {s: s for s in facts["r"]} if known[0] else None,
+    )
+    operator = Operator(Alerts([unsure]))
+    operator.live(60, {"r": ["a"]})
+    known[0] = False
+    operator.live(600, {"r": ["b"]})
+    assert len(operator.told) == 1
+    assert [alert.id.subject for alert in operator.alerts.firing] == ["a"]
 
 
 def test_a_rule_that_breaks_silences_no_other(caplog: pytest.LogCaptureFixture) -> None:

@@ -33,30 +33,38 @@ async def until_crashed(background: Background) -> Crashed:
 
 async def test_a_crash_is_told_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     """By its name and the type of what was raised."""
-    async with Background(FixedClock()) as background:
-        background.start(fails(), "work")
-        assert await until_crashed(background) == Crashed("work", "ZeroDivisionError", NOON)
-        assert background.crashes == (Crashed("work", "ZeroDivisionError", NOON),)
+    background = Background(FixedClock())
+    background.start(fails(), "work")
+    assert await until_crashed(background) == Crashed("work", "ZeroDivisionError", NOON)
+    assert background.crashes == (Crashed("work", "ZeroDivisionError", NOON),)
+    await background.end()
     assert "work ended" in caplog.text
 
 
-async def test_an_end_is_a_crash_too(caplog: pytest.LogCaptureFixture) -> None:
-    """What should go on has no other end than its cancel."""
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_an_end_is_a_crash_too(caplog: pytest.LogCaptureFixture, cancelled: bool) -> None:
+    """What should go on has no other end than ours: also somebody's stray cancel is told."""
     caplog.set_level(logging.CRITICAL)
-    async with Background(FixedClock()) as background:
-        background.start(ends(), "work")
-        assert (await until_crashed(background)).error == ""
+    background = Background(FixedClock())
+    task = asyncio.create_task(goes_on() if cancelled else ends(), name="work")
+    background.watch(task)
+    if cancelled:
+        task.cancel()
+    crash = await until_crashed(background)
+    assert (crash.name, crash.error, crash.lasting) == ("work", "", True)
+    assert background.names == {"work"}
 
 
-async def test_leaving_cancels_and_tells_nothing() -> None:
-    """A stop is no crash; nothing is left."""
-    async with Background(FixedClock()) as background:
-        background.start(goes_on(), "work")
-        theirs = asyncio.create_task(goes_on())
-        background.watch(theirs)
-        await asyncio.sleep(0)
-    assert background.crashes == ()
-    assert not theirs.done()  # who owns it cancels it
+async def test_ending_cancels_and_tells_nothing() -> None:
+    """A stop is no crash; what is ours ends, what is others' is theirs to end."""
+    background = Background(FixedClock())
+    background.start(goes_on(), "work")
+    theirs = asyncio.create_task(goes_on())
+    background.watch(theirs)
+    await asyncio.sleep(0)
+    await background.end()
+    await background.end()
+    assert not theirs.done()
     theirs.cancel()
     await asyncio.wait({theirs})
     assert background.crashes == ()

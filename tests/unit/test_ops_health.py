@@ -36,7 +36,20 @@ def test_an_agents_steps_are_counted() -> None:
     assert (agent.error_rate, agent.calls, agent.in_flight) == (0.25, 4, 1)
     assert agent.p50_ms == pytest.approx(2_000, rel=0.05)
     assert agent.last_success_at == NOON + timedelta(seconds=6)
-    assert agent.pending_since == world.clock.now()
+    assert agent.pending_since == NOON + timedelta(seconds=6)  # tried in vain since then
+
+
+def test_what_is_tried_in_vain_is_pending() -> None:
+    """Since the first step after the last success, as long as it is tried at all."""
+    world = World()
+    for _ in range(3):
+        world.step("matching", 1.0, fails=True)
+        world.clock.advance(600)
+    assert world.health().agents["matching"].pending_since == NOON
+    world.clock.advance(900)  # nobody tries any more
+    assert world.health().agents["matching"].pending_since is None
+    world.step("matching", 1.0)
+    assert world.health().agents["matching"].pending_since is None
 
 
 def test_a_cancel_is_no_failure_a_kill_switch_is_one() -> None:

@@ -143,6 +143,78 @@ def test_a_hanging_step_is_silence_too() -> None:
     assert "matching has had work for 3" in world.told[0][1].new[0].words
 
 
+def test_an_agent_that_fails_each_time_is_silent() -> None:
+    """Although nothing waits, and too few steps end to speak of a rate."""
+    world = World()
+    for _ in range(4):
+        world.step("matching", 5.0, fails=True)
+        world.live(10 * 60, every_s=60)
+    assert world.firing == {"agent-silent"}
+    world.step("matching", 5.0)
+    world.live(180)
+    assert world.firing == set()
+
+
+def test_a_last_failure_before_the_night_is_not_silence() -> None:
+    """Nobody wants anything of it."""
+    world = World()
+    world.step("matching", 5.0, fails=True)
+    world.live(9 * 3_600, every_s=60)
+    assert world.told == []
+
+
+def test_a_database_that_is_out_ends_no_alert_of_runs() -> None:
+    """Parked runs are parked on, the queue is as it was."""
+    world = World()
+    full = overview(queued=900, parked=(Parked("ab", 7, told=False),))
+    world.stand(overview=full)
+    world.live(120)
+    world.stand(overview=None, problems={"database": "locked"})
+    world.live(600)
+    assert world.firing == {"run-parked", "queue-depth", "database-unwritable"}
+    assert not any(digest.over for _, digest in world.told)
+    world.stand(overview=full, problems={})
+    world.live(600)
+    new = [alert.id.rule for _, digest in world.told for alert in digest.new]
+    assert sorted(new) == ["database-unwritable", "queue-depth", "run-parked"]
+
+
+def test_feeds_are_not_missed_while_there_was_no_process() -> None:
+    """What is overdue at a start is read soon."""
+    world = World()
+    long_ago = world.clock.now() - timedelta(hours=9)
+    world.stand(feeds=(feed(world, read_at=long_ago),))
+    world.live(7_000, every_s=60)
+    assert world.told == []
+
+
+def test_an_agent_is_not_told_of_when_its_breaker_recovers() -> None:
+    """Its failures are in the window for a while longer."""
+    world = World()
+    for _ in range(5):
+        world.step("discovery", 1.0, fails=True)
+    world.breaker("remotive", is_open=True)
+    world.live(300)
+    world.breaker("remotive", is_open=False)
+    for _ in range(30):
+        world.step("discovery", 1.0)
+        world.live(60)
+    new = [alert.id.rule for _, digest in world.told for alert in digest.new]
+    assert new == ["breaker-open"]
+
+
+def test_a_crash_of_what_would_have_ended_passes() -> None:
+    """After an hour; one of what should go on stays until a restart."""
+    world = World()
+    crashes = [Crashed(name, "KeyError", world.clock.now(), name == "recovery")
+               for name in ("recovery", "follow:ab")]  # fmt: skip
+    world.stand(crashes=tuple(crashes))
+    world.live(60)
+    assert len(world.alerts.firing) == 2
+    world.live(2 * 3_600, every_s=60)
+    assert [alert.id.subject for alert in world.alerts.firing] == ["recovery"]
+
+
 def test_an_agent_that_gets_on_is_not_silent() -> None:
     """However long the queue: a success within the time is enough."""
     world = World()

@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 import pytest
 
@@ -131,6 +130,26 @@ async def test_feeds_and_credit_are_read_now_and_then(caplog: pytest.LogCaptureF
     await asyncio.wait({reading})
 
 
+async def test_what_breaks_ends_no_reading(caplog: pytest.LogCaptureFixture) -> None:
+    """The next round reads again."""
+    product = Product()
+
+    async def broken() -> ShelfState | None:
+        raise ZeroDivisionError
+
+    state, product.state = product.state, broken  # type: ignore[method-assign]
+    survey = product.survey()
+    reading = asyncio.create_task(survey.keep_reading())
+    await settle()
+    assert "reading feeds and credit broke" in caplog.text
+    product.state = state  # type: ignore[method-assign]
+    product.clock.advance(FEEDS_EVERY_S)
+    await settle()
+    assert len((await survey.look()).feeds) == 1
+    reading.cancel()
+    await asyncio.wait({reading})
+
+
 async def test_without_an_account_there_is_no_credit() -> None:
     """And nobody is asked."""
     product = Product()
@@ -139,6 +158,6 @@ async def test_without_an_account_there_is_no_credit() -> None:
     await settle()
     assert (await survey.look()).apify is None
     assert product.asks == 0
-    assert survey.started_at + timedelta() == NOON
+    assert (await survey.look()).started_at == NOON
     reading.cancel()
     await asyncio.wait({reading})

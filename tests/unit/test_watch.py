@@ -119,6 +119,18 @@ class Room:
         self.world.stand(overview=overview(parked=runs))
 
 
+def told_before(rule: str, subject: str) -> Alert:
+    """An alert that a process told before it ended."""
+    return Alert(
+        id=AlertId(rule, subject),
+        severity=Severity.WARNING,
+        words="x",
+        since=NOON,
+        fired_at=NOON,
+        told_at=NOON,
+    )
+
+
 async def test_an_incident_is_told_and_journaled() -> None:
     """Its beginning and its end, once each."""
     room = Room()
@@ -138,19 +150,21 @@ async def test_a_storm_of_parked_runs_is_one_message() -> None:
     await room.live(60)
     assert [len(digest.new) for digest in room.chat.read] == [200]
     assert len(room.parked) == 200
-    assert room.told.journal == [Digest()]
+    assert room.told.journal == room.chat.read
 
 
 async def test_a_parking_that_was_told_is_not_told_again() -> None:
-    """By an earlier process; its end is."""
-    room = Room()
-    room.park(Parked("ab", 7, told=True))
-    await room.live(60)
-    assert room.chat.read == []
-    room.park()
-    await room.live(60)
-    assert room.chat.words == [([], ["run-parked"])]
-    assert room.parked == []
+    """By an earlier process; its end is, by who took it over and by nobody else."""
+    left = [told_before("run-parked", "ab/7")]
+    for taken_over in (True, False):
+        room = Room(Told(left=left if taken_over else []))
+        room.park(Parked("ab", 7, told=True))
+        await room.live(60)
+        assert room.chat.read == []
+        room.park()
+        await room.live(400)
+        assert room.chat.words == [([], ["run-parked"])] * taken_over
+        assert room.parked == []
 
 
 async def test_what_another_process_tells_is_left_to_it() -> None:
@@ -185,8 +199,10 @@ async def test_a_parking_told_while_the_database_is_out_may_be_told_again() -> N
     assert (len(room.chat.read), room.parked) == (1, [])
 
 
-async def test_a_chat_that_is_not_reached_is_told_later() -> None:
-    """The same message, after a while; what comes up meanwhile waits for the next."""
+async def test_a_chat_that_is_not_reached_is_told_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same message, after a while; it holds up no look, and what comes up meanwhile waits for
+    the next."""
+    monkeypatch.setattr("bot.ops.watch.TOLD_WITHIN_S", 0.0)
     room = Room()
     room.chat.out = True
     room.world.breaker("apify", is_open=True)
@@ -201,15 +217,7 @@ async def test_a_chat_that_is_not_reached_is_told_later() -> None:
 
 async def test_what_a_process_that_is_gone_told_is_seen_to_its_end() -> None:
     """Not repeated while it lasts, and its end is told."""
-    left = Alert(
-        id=AlertId("breaker-open", "apify"),
-        severity=Severity.WARNING,
-        words="x",
-        since=NOON,
-        fired_at=NOON,
-        told_at=NOON,
-    )
-    room = Room(Told(left=[left]))
+    room = Room(Told(left=[told_before("breaker-open", "apify")]))
     room.world.breaker("apify", is_open=True)
     await room.live(200)
     assert room.chat.read == []

@@ -11,7 +11,7 @@ const status = document.querySelector("#status");
 let lastRuns = "";
 
 async function act(action, name, question) {
-  if (question && !(await sure(`${question}`))) return;
+  if (question && !(await sure(question))) return;
   try {
     const { words } = await post("/ops/actions", { action, name });
     say(words);
@@ -68,7 +68,7 @@ document.querySelector("#logout")?.addEventListener("click", async () => {
 follow({
   health(health) {
     drawHealth(health);
-    const runs = JSON.stringify([health.runs, health.agents.discovery.last_success_at, health.agents.triage.last_success_at]);
+    const runs = JSON.stringify([health.runs, health.events]);
     if (runs !== lastRuns) loadRuns().catch((error) => say(error.message, true));
     lastRuns = runs;
   },

@@ -48,10 +48,9 @@ function drawTiles({ runs, credits, cache, loop_lag_ms: lag }) {
       `answered: ${percent(cache.memory_hit_ratio)} memory, ${percent(cache.second_hit_ratio)} second tier`),
     tile("Event loop", `${lag} ms`, "late at most, in 10 s"),
   ];
-  if (credits.apify) {
-    const { used_usd: used, limit_usd: limit } = credits.apify;
-    const known = used !== null && limit;
-    tiles.splice(4, 0, tile("Apify", known ? `$${used.toFixed(2)}` : "–", known ? `of $${limit.toFixed(2)}, ${percent(used / limit)}` : "not known yet"));
+  const { used_usd: used, limit_usd: limit } = credits.apify;
+  if (used !== null && limit) {
+    tiles.splice(4, 0, tile("Apify", `$${used.toFixed(2)}`, `of $${limit.toFixed(2)}, ${percent(used / limit)}`));
   }
   fill(document.querySelector("#tiles"), tiles);
 }

@@ -9,6 +9,7 @@ const older = document.querySelector("#older");
 const dialog = document.querySelector("#run");
 let cursor = null;
 let shown = [];
+let listed = "";
 let open = null;
 
 /** Loads the newest runs that the filters let through; `more` adds the next page. */
@@ -16,11 +17,25 @@ export async function loadRuns(more = false) {
   const wanted = new URLSearchParams(new FormData(filters));
   if (more && cursor) wanted.set("cursor", cursor);
   const page = await get(`/ops/runs?${wanted}`);
-  shown = more ? [...shown, ...page.runs] : page.runs;
-  cursor = page.next_cursor;
+  if (more) {
+    shown = [...shown, ...page.runs];
+    cursor = page.next_cursor;
+  } else {
+    renew(page, wanted.toString());
+  }
   older.hidden = !cursor;
   fill(rows, shown.length ? shown.map(row) : [element("tr", {}, element("td", { colspan: 7, class: "muted" }, "No such runs."))]);
   if (open && dialog.open) await showRun(open);
+}
+
+/** The newest page anew; the older ones that were loaded stay, unless others are wanted. */
+function renew(page, wanted) {
+  const known = new Set(page.runs.map((run) => run.run_id));
+  const last = page.runs.at(-1)?.created_at ?? "";
+  const older = wanted === listed ? shown.filter((run) => !known.has(run.run_id) && run.created_at < last) : [];
+  if (!older.length) cursor = page.next_cursor;
+  shown = [...page.runs, ...older];
+  listed = wanted;
 }
 
 function row(run) {

@@ -4,7 +4,7 @@ import asyncio
 
 from resilience.saga import EventType, Limits, RunStatus
 from tests.fakes.saga_clock import settle
-from tests.unit.saga.stage import RUN, Stage
+from tests.unit.saga.stage import RUN, Stage, hangs
 
 
 async def test_a_paused_agents_step_waits(stage: Stage) -> None:
@@ -92,3 +92,22 @@ async def test_draining_gives_no_more_turns(stage: Stage) -> None:
     assert stage.orchestrator.executing == 0
     assert [event.type for event in await stage.journal.events("run-2")] == [EventType.RUN_QUEUED]
     await stage.orchestrator.drain()
+
+
+async def test_a_paused_run_holds_up_nobodys_place(stage: Stage) -> None:
+    """Who comes after it is not told to wait for it."""
+    stage.gate.pause("match-agent")
+    stage.gate.pause("discover-agent")
+    await stage.launch(stage.step("match"), run_id="paused", new=True)
+    stage.gate.pause("other-agent")
+    stage.gate.resume("discover-agent")
+    working = [
+        await stage.launch(stage.step("discover", hangs), run_id=f"w-{n}", new=True)
+        for n in range(stage.runs_max)
+    ]
+    await settle()
+    await stage.launch(stage.step("discover"), run_id="next", new=True)
+    assert stage.orchestrator.position("w-0") == 0
+    assert stage.orchestrator.position("next") == 1
+    assert stage.orchestrator.position("paused") == 1
+    assert not any(run.done() for run in working)
