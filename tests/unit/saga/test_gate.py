@@ -97,10 +97,7 @@ async def test_draining_gives_no_more_turns(stage: Stage) -> None:
 async def test_a_paused_run_holds_up_nobodys_place(stage: Stage) -> None:
     """Who comes after it is not told to wait for it."""
     stage.gate.pause("match-agent")
-    stage.gate.pause("discover-agent")
     await stage.launch(stage.step("match"), run_id="paused", new=True)
-    stage.gate.pause("other-agent")
-    stage.gate.resume("discover-agent")
     working = [
         await stage.launch(stage.step("discover", hangs), run_id=f"w-{n}", new=True)
         for n in range(stage.runs_max)
