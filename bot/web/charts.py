@@ -1,6 +1,7 @@
 """Charts of the last hour as SVG, drawn here by leather. Their colours are the page's own: names of
 its CSS variables, so that they turn dark with it."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
@@ -11,7 +12,8 @@ from bot.ops.history import Sample
 
 WIDTH, HEIGHT = 560, 220
 COLOURS = ("var(--series-1)", "var(--series-2)", "var(--series-3)", "var(--series-4)")
-_MINUTES = 60
+_MINUTES, _STEPS = 60, 4
+"""The longest that is drawn, and the steps that the scale has."""
 _AGENTS = ("discovery", "matching", "action", "triage")
 
 Points = list[tuple[float, float]]
@@ -79,9 +81,11 @@ def _svg(series: dict[str, Points]) -> str:
         return ""
     chart = leather.Chart()
     highest = max(y for points in drawn.values() for _, y in points)
-    chart.add_x_scale(-_MINUTES, 0)
+    first = min(x for points in drawn.values() for x, _ in points)
+    minutes = min(_MINUTES, _STEPS * max(1, math.ceil(-first / _STEPS)))
+    chart.add_x_scale(-minutes, 0)
     chart.add_y_scale(0, max(1.0, highest * 1.1))
-    chart.add_x_axis(ticks=[-60, -45, -30, -15, 0])
+    chart.add_x_axis(ticks=[-minutes * step // _STEPS for step in range(_STEPS, -1, -1)])
     for number, (name, points) in enumerate(series.items()):
         if name in drawn:
             chart.add_line(points, name=name, stroke_color=COLOURS[number], width=2)

@@ -27,7 +27,7 @@ function drawAlerts(alerts) {
       { class: alert.severity, "data-rule": alert.rule },
       element("strong", {}, alert.severity === "critical" ? "Critical" : "Warning"),
       ` ${alert.words} `,
-      element("span", { class: "muted" }, `since ${new Date(alert.since).toLocaleTimeString()}${alert.held ? ", held back" : ""}`),
+      element("span", { class: "muted" }, `(since ${new Date(alert.since).toLocaleTimeString()}${alert.held ? ", held back" : ""})`),
     ),
   );
   fill(list, lines.length ? lines : [element("li", { class: "none" }, "Nothing is wrong that an operator has to know.")]);
