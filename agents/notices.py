@@ -5,18 +5,29 @@ from collections.abc import Iterator
 from agents.discovery.agent import SAMPLE, Discovery, SourceReport, failures
 from agents.matching.agent import Matching
 
-SAMPLE_ONLY = "No source is configured: these are sample postings, written to try Webscout with."
+SAMPLE_ONLY = (
+    "These are sample postings, written to try Webscout with: no other source is configured."
+)
 SAMPLE_SHOWN = "No source gave anything: these are sample postings, written to try Webscout with."
 
 
 def discovery_notices(discovery: Discovery, *, sample_stands_in: bool) -> Iterator[str]:
-    """The most important first: the chat shows only a few. With `sample_stands_in` the sample is
-    no source that was asked for, but what is shown for want of one."""
-    asked = [r for r in discovery.sources if not (sample_stands_in and r.source == SAMPLE)]
+    """What the postings are. With `sample_stands_in` the sample is no source that was asked for,
+    but what is shown for want of one."""
     if sample_stands_in:
+        asked = _asked(discovery, sample_stands_in=sample_stands_in)
         yield SAMPLE_SHOWN if asked or discovery.unserved else SAMPLE_ONLY
     for spec in discovery.unserved:
         yield f"{spec}: no source there has what you are looking for."
+
+
+def _asked(discovery: Discovery, *, sample_stands_in: bool) -> list[SourceReport]:
+    return [r for r in discovery.sources if not (sample_stands_in and r.source == SAMPLE)]
+
+
+def source_notices(discovery: Discovery, *, sample_stands_in: bool) -> Iterator[str]:
+    """What to know of the sources that were asked, one by one."""
+    asked = _asked(discovery, sample_stands_in=sample_stands_in)
     failed = [report for report in asked if report.error]
     if failed:
         yield f"{len(asked) - len(failed)} of {len(asked)} sources answered."

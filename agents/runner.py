@@ -190,6 +190,10 @@ class Runner:
         """How many runs get their turn before it does, itself counted; 0 when it has had it."""
         return self._orchestrator.position(run_id)
 
+    def held_up(self, run_id: str) -> bool:
+        """Whether it gets no turn because operators paused what it begins with."""
+        return self._orchestrator.held_by(run_id) is not None
+
     async def wait_s(self, position: int) -> float:
         """How long so many runs take, going by the last ones, in seconds."""
         now = self._monotonic()

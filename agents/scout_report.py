@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from agents.domain.ask import ToolUse
 from agents.domain.match import Funnel
 from agents.domain.run import Receipt, RunError, Usage
-from agents.notices import ai_notices, discovery_notices, matching_notices
+from agents.notices import ai_notices, discovery_notices, matching_notices, source_notices
 from agents.scout_state import ScoutState
 from resilience.budget import Amounts
 from resilience.saga import RunEnd, RunStatus
@@ -114,12 +114,15 @@ def funnel_of(state: ScoutState, *, shown: bool) -> Funnel:
 
 
 def notices_of(state: ScoutState) -> Iterable[str]:
-    """What to know of how it was made."""
-    if state.discovery is not None:
-        stands_in = state.discovery.sample and state.request.sample_fallback
-        yield from discovery_notices(state.discovery, sample_stands_in=stands_in)
-    if state.matching is not None:
-        yield from matching_notices(state.matching)
+    """What to know of how it was made, the most important first: the chat shows only a few."""
+    discovery, matching = state.discovery, state.matching
+    stands_in = discovery is not None and discovery.sample and state.request.sample_fallback
+    if discovery is not None:
+        yield from discovery_notices(discovery, sample_stands_in=stands_in)
+    if matching is not None:
+        yield from matching_notices(matching)
+    if discovery is not None:
+        yield from source_notices(discovery, sample_stands_in=stands_in)
 
 
 def _without_ai(state: ScoutState) -> Iterable[str]:

@@ -22,7 +22,8 @@ REPEAT_S = 4 * 3600.0
 CLEAR_S = 60.0
 GROUP_WAIT_S = 10.0
 GROUP_GAP_S = 60.0
-RESTORED_S = 300.0
+RESTORED_S = 120.0
+HELD_S = 300.0
 """What an earlier process told of is not said to be over before this one had time to see it."""
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class Rule(Generic[F]):
     finds: Callable[[F], Mapping[str, str] | None]
     for_s: float = 0.0
     clear_s: float = CLEAR_S
-    after_held_s: float = RESTORED_S
+    after_held_s: float = HELD_S
     held_back_by: Callable[[F, str], Collection[AlertId]] = _nothing
 
 

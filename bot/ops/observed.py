@@ -1,5 +1,6 @@
 """What is heard of runs and of calls, folded as it happens: bounded, whatever the rate."""
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,6 +9,8 @@ from resilience.clock import Clock
 from resilience.guard import CallEnded
 from resilience.health import Tally, Totals
 from resilience.saga import CLOSING, KILL_SWITCHES, Event, EventType
+
+log = logging.getLogger(__name__)
 
 AGENTS = ("discovery", "matching", "action", "triage")
 
@@ -32,6 +35,7 @@ class Observed:
         """By run: a run does one step at a time."""
         self.unserved_since: dict[str, datetime] = {}
         """By agent: when the first step began since which none has succeeded."""
+        self._recalling = False
         self.events = 0
         """How many were heard: a number that changes when something happened."""
         self.unscored: dict[str, int] = {}
@@ -55,8 +59,10 @@ class Observed:
     def recall(self, events: Iterable[Event]) -> None:
         """Take in what happened before the start, oldest first. What was under way then is not
         this process's."""
+        self._recalling = True
         for event in events:
             self.note_event(event)
+        self._recalling = False
         for tally in self.agents.values():
             tally.totals = Totals()  # counted since the start, by whoever did it
         self.ended.clear()
@@ -85,6 +91,8 @@ class Observed:
                 self.unscored.pop(event.run_id, None)
                 status = str(CLOSING[closing])
                 self.ended[status] = self.ended.get(status, 0) + 1
+                if not self._recalling:
+                    log.info("run %s ended %s", event.run_id, status)
             case _:
                 pass
 

@@ -121,6 +121,7 @@ class Operations:
             number = await self._journal.begin(who, action, subject)
             words = self._apply(action, name)
         self._changed()
+        log.info("an operator's %s: %s", action, subject)
         await self._end(number, words)
         return Done(ok=True, words=words)
 
@@ -135,6 +136,10 @@ class Operations:
 
     def _apply(self, action: Action, name: str) -> str:
         match action:
+            case Action.PAUSE if not self._gate.is_open(name):
+                return f"{name} was paused already."
+            case Action.RESUME if self._gate.is_open(name):
+                return f"{name} was not paused."
             case Action.PAUSE:
                 self._gate.pause(name)
                 return f"{name} is paused: steps under way go on, no other begins."
@@ -160,6 +165,7 @@ class Operations:
             return Done(ok=False, words=f"Run {run_id} is {other}. Only a parked run is retried.")
         self._follow(run_id)
         self._changed()
+        log.info("an operator's retry: run %s", run_id)
         await self._end(number, "its undo is tried again")
         return Done(ok=True, words=f"Undoing run {run_id} again. /run {run_id} shows how it went.")
 

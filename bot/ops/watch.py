@@ -32,6 +32,11 @@ log = logging.getLogger(__name__)
 class Announces(Protocol):
     """Reaches the operators."""
 
+    @property
+    def anybody(self) -> bool:
+        """Whether there is anybody to tell."""
+        ...
+
     async def announce(self, digest: Digest) -> bool:
         """Tell them; whether all who can be reached have it. Told again, it reaches only those who
         have it not."""
@@ -174,6 +179,10 @@ class Watch:
         if self._telling is None:
             now = self._clock.now()
             if not (due := self._alerts.due(now)):
+                return
+            if not self._operators.anybody:  # nor is it kept as told: somebody may come
+                self._alerts.told(due, now)
+                _log(due)
                 return
             mine = await self._mine(due, database_out=database_out)
             self._alerts.told(_less(due, mine), now)

@@ -23,9 +23,13 @@ class Announcer:
         """The chats that have the digest of which others could not be told yet."""
         self._said = False
 
+    @property
+    def anybody(self) -> bool:
+        """Whether there is a chat of operators."""
+        return bool(self._chats)
+
     async def announce(self, digest: Digest) -> bool:
-        """Tell each chat once; whether all have it, but those that can't be written to. Without
-        any chat there is nobody to tell."""
+        """Tell each chat once; whether all have it, but those that can't be written to."""
         if digest != self._digest:
             self._digest, self._told, self._said = digest, set(), False
         failed = False

@@ -134,7 +134,7 @@ def _cache_line(health: Health) -> str:
 def _alert_lines(alerts: Sequence[Alert], now: datetime) -> Iterator[str]:
     yield f"Alerts: {len(alerts) or 'none'}"
     for alert in alerts[:_ALERTS_SHOWN]:
-        held = ", held back" if alert.held else ""
+        held = ", held back" if alert.held else ", before the restart" if alert.restored else ""
         since = span_words(now - alert.since)
         yield f"{_MARKS[alert.severity]} {alert.words} ({since}{held})"
     if len(alerts) > _ALERTS_SHOWN:

@@ -209,6 +209,10 @@ class ScoutMessages:
         """Its place in the queue, while it waits there."""
         if not (position := self._runner.position(run_id)):
             return
+        if self._runner.held_up(run_id):
+            self._lines[run_id].append("Waiting: new work is held up by the operators for now…")
+            self._changed[run_id].set()
+            return
         try:
             words = wait_words(await self._runner.wait_s(position))
         except StoreError as error:

@@ -144,7 +144,7 @@ class Access:
             return None
         self._wrong.book(peer, within_s=0.0)
         log.warning("a wrong operators' token came from %s", peer)
-        return _unauthorized("the token is wrong")
+        return _unauthorized("The token is wrong.")
 
     def _is_alive(self, session: str) -> bool:
         until = self._sessions.get(session)

@@ -143,6 +143,7 @@ def _alert(alert: Alert) -> dict[str, Any]:
         "fired_at": _iso(alert.fired_at),
         "told_at": _iso(alert.told_at),
         "held": alert.held,
+        "before_restart": alert.restored,
     }
 
 

@@ -174,6 +174,11 @@ class Orchestrator:
         first = next(iter(self._waiting.values()))
         return turn.number - first.number + 1
 
+    def held_by(self, run_id: str) -> str | None:
+        """The paused agent for which the run gets no turn, or None."""
+        turn = self._waiting.get(run_id)
+        return None if turn is None or turn.agent not in self._gate.paused else turn.agent
+
     @property
     def executing(self) -> int:
         """How many runs have their turn."""

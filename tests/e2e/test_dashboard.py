@@ -252,7 +252,7 @@ async def test_elsewhere_the_page_asks_for_the_token(
         await page.goto(running.address)
         await page.get_by_label("Operators' token").fill("a wrong one of some length")
         await page.get_by_role("button", name="Log in").click()
-        await expect(page.locator("#error")).to_have_text("the token is wrong")
+        await expect(page.locator("#error")).to_have_text("The token is wrong.")
         assert await violations(page) == []
         await page.get_by_label("Operators' token").fill(TOKEN)
         await page.get_by_role("button", name="Log in").click()

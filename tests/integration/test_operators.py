@@ -231,7 +231,7 @@ async def test_an_agent_is_paused_and_resumed(api: BotApi, tmp_path: Path) -> No
         assert "discovery is paused" in (await operator.ask("/pause discovery")).text
         await person.ask(PROFILE)
         await person.say("/scout")
-        await person.read("Scouting…")
+        await person.read("Waiting: new work is held up by the operators for now…")
         waiting = rows(tmp_path, "SELECT status FROM runs")
         assert waiting == [("queued",)]
         line = next(

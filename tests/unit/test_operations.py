@@ -102,6 +102,14 @@ async def test_agents_are_paused_and_resumed() -> None:
     assert room.changes == 2
 
 
+async def test_what_stands_already_is_said() -> None:
+    """A second pause, and a resume of what was not paused, change nothing."""
+    room = Room()
+    assert "was not paused" in (await room.operations.act(Action.RESUME, "matching", "me")).words
+    await room.operations.act(Action.PAUSE, "matching", "me")
+    assert "paused already" in (await room.operations.act(Action.PAUSE, "matching", "me")).words
+
+
 @pytest.mark.parametrize(
     ("action", "mode"),
     [

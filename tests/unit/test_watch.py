@@ -66,6 +66,7 @@ class Chat:
 
     read: list[Digest] = field(default_factory=list)
     out: bool = False
+    anybody: bool = True
 
     async def announce(self, digest: Digest) -> bool:
         """Read it, if it arrives."""
@@ -165,6 +166,18 @@ async def test_a_parking_that_was_told_is_not_told_again() -> None:
         await room.live(400)
         assert room.chat.words == [([], ["run-parked"])] * taken_over
         assert room.parked == []
+
+
+async def test_what_nobody_was_told_is_told_to_who_comes() -> None:
+    """Without operators it is logged, and not kept as told: the next process has some."""
+    room = Room()
+    room.chat.anybody = False
+    room.park(Parked("ab", 7, told=False))
+    room.world.breaker("apify", is_open=True)
+    await room.live(120)
+    assert room.chat.read == []
+    assert (room.told.journal, room.parked) == ([], [])
+    assert len((await room.watch.health()).alerts) == 2
 
 
 async def test_what_another_process_tells_is_left_to_it() -> None:

@@ -309,6 +309,7 @@ function filterMenu() {
   if (!start) dismissed = false;
   const found = start && !dismissed
     ? commands.filter(({ command }) => command.startsWith(start[1].toLowerCase()))
+        .sort((a, b) => (b.command === start[1].toLowerCase()) - (a.command === start[1].toLowerCase()))
     : [];
   if (found.length) openMenu(found, true);
   else closeMenu();

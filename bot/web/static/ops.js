@@ -6,12 +6,13 @@ import { loadRuns } from "./runs.js";
 import { chart, follow, get, post } from "./server.js";
 
 const CHARTS_EVERY_MS = 10_000;
+const SAID_MS = 10_000;
 const said = document.querySelector("#said");
 const status = document.querySelector("#status");
 let lastRuns = "";
 
 async function act(action, name, question) {
-  if (question && !(await sure(question))) return;
+  if (question && !(await sure(`${action[0].toUpperCase()}${action.slice(1)} ${name}?`, question))) return;
   try {
     const { words } = await post("/ops/actions", { action, name });
     say(words);
@@ -21,15 +22,21 @@ async function act(action, name, question) {
   await Promise.all([loadRuns(), loadActions()]).catch(() => {});
 }
 
+let saidUntil = 0;
+
+/** A note over the page, which goes by itself. */
 function say(words, wrong = false) {
+  clearTimeout(saidUntil);
+  saidUntil = setTimeout(() => (said.hidden = true), SAID_MS);
   said.hidden = false;
   said.className = wrong ? "said wrong" : "said";
   said.textContent = words;
 }
 
 /** Asks before what changes things for everybody. */
-function sure(question) {
+function sure(title, question) {
   const dialog = document.querySelector("#sure");
+  document.querySelector("#sure-title").textContent = title;
   document.querySelector("#sure-words").textContent = question;
   dialog.returnValue = "";
   dialog.showModal();

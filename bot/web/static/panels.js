@@ -27,7 +27,7 @@ function drawAlerts(alerts) {
       { class: alert.severity, "data-rule": alert.rule },
       element("strong", {}, alert.severity === "critical" ? "Critical" : "Warning"),
       ` ${alert.words} `,
-      element("span", { class: "muted" }, `(since ${new Date(alert.since).toLocaleTimeString()}${alert.held ? ", held back" : ""})`),
+      element("span", { class: "muted" }, `(since ${new Date(alert.since).toLocaleTimeString()}${alert.held ? ", held back" : alert.before_restart ? ", before the restart" : ""})`),
     ),
   );
   fill(list, lines.length ? lines : [element("li", { class: "none" }, "Nothing is wrong that an operator has to know.")]);
@@ -81,10 +81,10 @@ function drawAgents(agents) {
       element("th", { scope: "row" }, name, agent.paused ? element("span", { class: "state paused" }, "paused") : null),
       element("td", {}, ago(agent.last_success_at)),
       element("td", { class: "n" }, percent(agent.error_rate)),
-      element("td", { class: "n" }, millis(agent.p50_ms)),
-      element("td", { class: "n" }, millis(agent.p95_ms)),
+      element("td", { class: "n extra" }, millis(agent.p50_ms)),
+      element("td", { class: "n extra" }, millis(agent.p95_ms)),
       element("td", { class: "n" }, waiting),
-      element("td", { class: "n" }, count(agent.in_flight)),
+      element("td", { class: "n extra" }, count(agent.in_flight)),
       element("td", {}, agent.paused
         ? button("resume", name, "Resume")
         : button("pause", name, "Pause", `Steps of ${name} that are under way go on; none other begins until it is resumed.`)));
@@ -99,10 +99,10 @@ function drawDependencies(dependencies) {
       element("th", { scope: "row" }, name),
       element("td", {}, element("span", { class: `state ${one.breaker}` }, one.breaker + (byHand ? ", by hand" : "")),
         one.reason ? element("span", { class: "muted" }, ` ${one.reason}${probe(one)}`) : null),
-      element("td", {}, ago(one.since)),
+      element("td", { class: "extra" }, ago(one.since)),
       element("td", { class: "n" }, percent(one.error_rate)),
-      element("td", { class: "n" }, count(one.calls)),
-      element("td", { class: "n" }, millis(one.p95_ms)),
+      element("td", { class: "n extra" }, count(one.calls)),
+      element("td", { class: "n extra" }, millis(one.p95_ms)),
       element("td", { class: "buttons" },
         one.mode === "forced open" ? null : button("open", name, "Open", `Nothing is asked of ${name} until the breaker is closed or on its own again.`),
         one.mode === "forced closed" ? null : button("close", name, "Close", `${name} is asked whatever fails, until the breaker is on its own again.`),

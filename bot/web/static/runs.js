@@ -1,6 +1,6 @@
 /** The list of runs, and one run's timeline. */
 
-import { clock, count, element, fill, secondsSince, span } from "./elements.js";
+import { clock, count, element, fill, millis, secondsSince, span } from "./elements.js";
 import { get } from "./server.js";
 
 const rows = document.querySelector("#runs tbody");
@@ -39,13 +39,13 @@ function renew(page, wanted) {
 }
 
 function row(run) {
-  const took = run.ended_at ? span((Date.parse(run.ended_at) - Date.parse(run.created_at)) / 1000) : `${span(secondsSince(run.created_at))}…`;
+  const took = run.ended_at ? millis(Date.parse(run.ended_at) - Date.parse(run.created_at)) : `${span(secondsSince(run.created_at))}…`;
   return element("tr", { "data-run": run.run_id },
     element("th", { scope: "row" }, element("button", { type: "button", class: "link", "data-run": run.run_id, "data-key": `run ${run.run_id}` }, run.run_id)),
-    element("td", {}, run.kind),
+    element("td", { class: "extra" }, run.kind),
     element("td", {}, element("span", { class: `state ${run.status}` }, run.status)),
-    element("td", {}, clock(run.created_at)),
-    element("td", { class: "n" }, took),
+    element("td", { class: "extra" }, clock(run.created_at)),
+    element("td", { class: "n extra" }, took),
     element("td", {}, run.error ?? ""),
     element("td", {}, run.status === "parked" ? element("button", { type: "button", "data-action": "retry", "data-name": run.run_id, "data-key": `retry ${run.run_id}`, "aria-label": `Retry ${run.run_id}` }, "Retry") : null));
 }
@@ -70,7 +70,7 @@ export async function showRun(id) {
 }
 
 function step(one) {
-  const took = one.ended_at ? span((Date.parse(one.ended_at) - Date.parse(one.started_at)) / 1000) : "under way";
+  const took = one.ended_at ? millis(Date.parse(one.ended_at) - Date.parse(one.started_at)) : "under way";
   return element("li", {}, element("strong", {}, one.name), ` ${one.agent} · `, element("span", { class: `state ${one.status}` }, one.status),
     ` · ${took}${one.attempts > 1 ? ` · ${one.attempts} attempts` : ""}${one.error ? ` · ${one.error.type}` : ""}`);
 }

@@ -107,4 +107,7 @@ async def test_a_paused_run_holds_up_nobodys_place(stage: Stage) -> None:
     assert stage.orchestrator.position("w-0") == 0
     assert stage.orchestrator.position("next") == 1
     assert stage.orchestrator.position("paused") == 1
+    assert stage.orchestrator.held_by("paused") == "match-agent"
+    assert stage.orchestrator.held_by("next") is None
+    assert stage.orchestrator.held_by("nosuch") is None
     assert not any(run.done() for run in working)
