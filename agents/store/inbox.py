@@ -4,7 +4,7 @@ The store knows no messenger's format: an update is a JSON text with a number. W
 its text and sender go, the number stays for as long as the messenger may send it again.
 """
 
-import logging
+import math
 import re
 import secrets
 from collections.abc import Callable, Collection, Sequence
@@ -16,11 +16,12 @@ import sqlalchemy as sa
 from agents.store.database import Database
 from agents.store.schema import chat_moves, start_links, telegram_updates, users
 
-log = logging.getLogger(__name__)
-
 KEPT_FOR = timedelta(days=3)
 """Telegram gives an update up for lost after one day."""
-ATTEMPTS_MAX = 3
+TRIED_TOGETHER_MAX = 3
+"""So many starts try an update beside all others that wait; it may be another that stops them."""
+TRIED_ALONE_MAX = 2
+"""So many more try it with nothing beside it; then it is what stops them."""
 LINK_LASTS = timedelta(days=7)
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -32,6 +33,17 @@ class Arrival:
     update_id: int
     sender_id: str | None
     body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """The bodies of what was not handled to its end, oldest first: what is tried with all others,
+    what is tried alone since several starts ended while it waited, and what is hopeless since
+    starts ended with it alone."""
+
+    together: Sequence[str] = ()
+    alone: Sequence[str] = ()
+    hopeless: Sequence[str] = ()
 
 
 class InboxStore:
@@ -73,25 +85,38 @@ class InboxStore:
         async with self._db.write() as connection:
             await connection.execute(sa.update(telegram_updates).where(handled).values(nothing))
 
-    async def take_up(self) -> list[str]:
-        """After a restart: the updates that were not handled to their end, oldest first. One that
-        was tried ATTEMPTS_MAX times is given up, which is logged."""
+    async def take_up(self) -> Left:
+        """After a restart: what was not handled to its end. A try is counted for what is tried
+        together; for the others `begin` counts it."""
         mine = telegram_updates.c.bot_id == self._bot_id
         waiting = mine & telegram_updates.c.body.is_not(None)
         tried = telegram_updates.c.attempts
-        query = sa.select(telegram_updates.c.body).where(waiting)
+        query = sa.select(telegram_updates.c.body, tried).where(waiting)
         async with self._db.write() as connection:
-            given_up = waiting & (tried >= ATTEMPTS_MAX)
-            gone = await connection.execute(
-                sa.update(telegram_updates).where(given_up).values(body=None, sender_id=None)
-            )
-            if gone.rowcount:
-                log.error("gave up %d updates that %d starts began", gone.rowcount, ATTEMPTS_MAX)
-            await connection.execute(
-                sa.update(telegram_updates).where(waiting).values(attempts=tried + 1)
-            )
             rows = await connection.execute(query.order_by(telegram_updates.c.update_id))
-        return list(rows.scalars())
+            found = rows.all()
+            again = waiting & (tried < TRIED_TOGETHER_MAX)
+            await connection.execute(
+                sa.update(telegram_updates).where(again).values(attempts=tried + 1)
+            )
+
+        def tried_between(least: int, below: float) -> list[str]:
+            return [row.body for row in found if least <= row.attempts < below]
+
+        hopeless_at = TRIED_TOGETHER_MAX + TRIED_ALONE_MAX
+        return Left(
+            together=tried_between(0, TRIED_TOGETHER_MAX),
+            alone=tried_between(TRIED_TOGETHER_MAX, hopeless_at),
+            hopeless=tried_between(hopeless_at, math.inf),
+        )
+
+    async def begin(self, update_id: int) -> None:
+        """It is about to be tried alone."""
+        mine = telegram_updates.c.bot_id == self._bot_id
+        tried = {"attempts": telegram_updates.c.attempts + 1}
+        this = mine & (telegram_updates.c.update_id == update_id)
+        async with self._db.write() as connection:
+            await connection.execute(sa.update(telegram_updates).where(this).values(tried))
 
     async def prune(self) -> None:
         """Forget the numbers of updates that nobody will send again."""

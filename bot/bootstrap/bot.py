@@ -25,12 +25,14 @@ from bot.settings import Settings, TeamKey
 from bot.telegram.announcer import Announcer
 from bot.telegram.application import (
     ALLOWED_UPDATES,
+    HOPELESS,
+    TOO_MANY,
     BotApplication,
     Rooms,
     add_handlers,
     build_application,
     set_commands,
-    too_many,
+    tell,
 )
 from bot.telegram.chats import Presence
 from bot.telegram.connection import Connection
@@ -116,7 +118,8 @@ async def build_bot(settings: Settings, fakes: Fakes | None = None) -> AsyncIter
             inbox=wires.inbox,
             handle=application.process_update,
             on_arrival=taps.acknowledge,
-            on_overflow=partial(too_many, application),
+            on_overflow=partial(tell, application, TOO_MANY),
+            on_hopeless=partial(tell, application, HOPELESS),
         )
         site = wires.site(intake)
         add_ops(site, settings, core, ops)

@@ -46,6 +46,10 @@ log = logging.getLogger(__name__)
 ALLOWED_UPDATES = (Update.MESSAGE, Update.CALLBACK_QUERY, Update.MY_CHAT_MEMBER)
 BROKEN = "Something went wrong on our side. Nothing of yours was lost; please try again."
 TOO_MANY = "You write faster than I can answer: some of your last messages were not read."
+HOPELESS = (
+    "One of your last messages could not be answered: something went wrong on our side, each of "
+    "several times. Please say it again, in other words if you can."
+)
 
 
 class _OfPeople(filters.MessageFilter):
@@ -197,10 +201,10 @@ async def set_commands(application: BotApplication, operators: Collection[int]) 
             log.info("an operators' chat has no menu of its own: %s", error)
 
 
-async def too_many(application: BotApplication, update: Update) -> None:
-    """Say that updates of a chat were dropped."""
+async def tell(application: BotApplication, text: str, update: Update) -> None:
+    """Say to the update's chat what became of it."""
     if update.effective_chat is not None:
-        await application.bot.send_message(update.effective_chat.id, TOO_MANY)
+        await application.bot.send_message(update.effective_chat.id, text)
 
 
 async def _apologise(update: object, context: ContextTypes.DEFAULT_TYPE) -> None:

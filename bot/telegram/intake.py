@@ -3,6 +3,9 @@
 Updates of a chat are handled in the order they came, those of different chats at once. `/cancel`
 goes past its chat's queue. Everything is bounded: when too much waits in all, `accept` waits, and
 with it the poll; when too much waits for one chat, what comes is dropped, and the chat is told.
+
+An update during which the process ended several times may be what ends it: it is tried alone, and
+when that ends the process too it is given up, and the chat is told.
 """
 
 import asyncio
@@ -17,7 +20,7 @@ from typing import Any, Protocol, TypeGuard
 from telegram import Bot, Update
 
 from agents.store.errors import StoreError
-from agents.store.inbox import Arrival
+from agents.store.inbox import Arrival, Left
 from bot.telegram.buttons import SCOUTING, OldButton, decode
 from bot.telegram.slots import SLOTS
 from resilience.labels import labelled
@@ -28,6 +31,7 @@ AT_ONCE_MAX = 128
 DRAIN_WITHIN_S = 5.0
 CANCEL_WAITS_S = 5.0
 PRUNE_EVERY_S = 24 * 3600.0
+ALONE_WITHIN_S = 5.0
 NOTED_WITHIN_S = 0.05
 
 log = logging.getLogger(__name__)
@@ -51,8 +55,12 @@ class Inbox(Protocol):
         """Forget what nobody will send again."""
         ...
 
-    async def take_up(self) -> list[str]:
-        """The updates that an earlier process did not handle to their end."""
+    async def take_up(self) -> Left:
+        """The updates that earlier processes did not handle to their end."""
+        ...
+
+    async def begin(self, update_id: int) -> None:
+        """It is about to be tried alone."""
         ...
 
 
@@ -75,18 +83,22 @@ class Intake:
         handle: Handle,
         on_arrival: Handle,
         on_overflow: Handle,
+        on_hopeless: Handle,
         drain_within_s: float = DRAIN_WITHIN_S,
         noted_within_s: float = NOTED_WITHIN_S,
+        alone_within_s: float = ALONE_WITHIN_S,
     ) -> None:
         self._bot = bot
         self._inbox = inbox
         self._handle = handle
         self._on_arrival = on_arrival
         self._on_overflow = on_overflow
+        self._on_hopeless = on_hopeless
         self._drain_within_s = drain_within_s
         self._noted_within_s = noted_within_s
+        self._alone_within_s = alone_within_s
         self._chats: dict[int, _Chat] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[None]] = set()
         self._slots = asyncio.Semaphore(AT_ONCE_MAX)
         self._waiting = 0
         self._room = asyncio.Condition()
@@ -97,7 +109,12 @@ class Intake:
 
     async def __aenter__(self) -> "Intake":
         await self._inbox.prune()
-        for body in await self._inbox.take_up():
+        left = await self._inbox.take_up()
+        for body in left.hopeless:
+            self._run(self._give_up(json.loads(body)))
+        for body in left.alone:
+            await self._try_alone(json.loads(body))
+        for body in left.together:
             await self._enqueue(json.loads(body))
         self._open.set()
         self._pruning = asyncio.create_task(self._prune(), name="intake:prune")
@@ -133,13 +150,35 @@ class Intake:
                 new.discard(raw["update_id"])
                 await self._enqueue(raw)
 
-    async def _enqueue(self, raw: Raw) -> None:
+    def _read(self, raw: Raw) -> Update | None:
         try:
-            update = Update.de_json(raw, self._bot)
+            return Update.de_json(raw, self._bot)
         except Exception:
             # The boundary to what others wrote: one strange update must not stop the rest.
             log.exception("update %s can't be read", raw.get("update_id"))
             self._note_done(raw["update_id"])
+            return None
+
+    async def _give_up(self, raw: Raw) -> None:
+        log.error("update %s ended the process each time, and is given up", raw["update_id"])
+        if update := self._read(raw):
+            await self._guarded(self._on_hopeless, update)
+            self._note_done(update.update_id)
+
+    async def _try_alone(self, raw: Raw) -> None:
+        """Handle it with nothing beside it; what takes long may have company at last."""
+        if (update := self._read(raw)) is None:
+            return
+        log.warning("update %s is tried alone: several starts ended with it", update.update_id)
+        await self._inbox.begin(update.update_id)
+        self._waiting += 1
+        task = self._run(self._handle_now(update))
+        await asyncio.wait({task}, timeout=self._alone_within_s)
+        if self._noting is not None:
+            await self._noting
+
+    async def _enqueue(self, raw: Raw) -> None:
+        if (update := self._read(raw)) is None:
             return
         if update.callback_query is not None:
             self._run(self._guarded(self._on_arrival, update))
@@ -218,10 +257,11 @@ class Intake:
             self._waiting -= 1
             self._room.notify()
 
-    def _run(self, work: Awaitable[None]) -> None:
+    def _run(self, work: Awaitable[None]) -> asyncio.Future[None]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _wait_for_more(self) -> None:
         """Let what is handled within a moment go with one write; no moment when we are leaving."""

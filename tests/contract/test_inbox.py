@@ -5,10 +5,19 @@ from datetime import timedelta
 
 import pytest
 
-from agents.store.inbox import ATTEMPTS_MAX, KEPT_FOR, LINK_LASTS, Arrival, InboxStore
+from agents.store.inbox import (
+    KEPT_FOR,
+    LINK_LASTS,
+    TRIED_ALONE_MAX,
+    TRIED_TOGETHER_MAX,
+    Arrival,
+    InboxStore,
+    Left,
+)
 from tests.contract.conftest import Stores
 
 BOT, OTHER_BOT = 7, 8
+NOTHING = Left(together=[], alone=[], hopeless=[])
 
 
 @pytest.fixture
@@ -43,8 +52,8 @@ async def test_bots_do_not_share(stores: Stores, inbox: InboxStore) -> None:
     await inbox.take([arrival(1)])
     assert await other.take([arrival(1, body="theirs")]) == {1}
     await inbox.done([1])
-    assert await other.take_up() == ["theirs"]
-    assert await inbox.take_up() == []
+    assert await other.take_up() == Left(together=["theirs"], alone=[], hopeless=[])
+    assert await inbox.take_up() == NOTHING
 
 
 async def test_large_numbers_fit(inbox: InboxStore) -> None:
@@ -58,17 +67,24 @@ async def test_what_was_not_handled_is_taken_up_in_order(inbox: InboxStore) -> N
     """The oldest number first; what was handled is not among them."""
     await inbox.take([arrival(3), arrival(1), arrival(2)])
     await inbox.done([2])
-    assert await inbox.take_up() == ['{"n":1}', '{"n":3}']
+    assert (await inbox.take_up()).together == ['{"n":1}', '{"n":3}']
     await inbox.done([])
-    assert len(await inbox.take_up()) == 2
+    assert len((await inbox.take_up()).together) == 2
 
 
-async def test_what_stops_the_process_is_given_up(inbox: InboxStore) -> None:
-    """An update is tried so many times in all, then its words go and its number stays."""
-    await inbox.take([arrival(1)])
-    for _ in range(ATTEMPTS_MAX - 1):
-        assert len(await inbox.take_up()) == 1
-    assert await inbox.take_up() == []
+async def test_what_stops_the_process_is_tried_alone_then_given_up(inbox: InboxStore) -> None:
+    """Starts that end while it waits count for it, to be tried alone; only starts that end while
+    it is tried alone count for giving it up."""
+    await inbox.take([arrival(1), arrival(2)])
+    for _ in range(TRIED_TOGETHER_MAX - 1):
+        assert len((await inbox.take_up()).together) == 2
+    for _ in range(TRIED_ALONE_MAX):
+        assert (await inbox.take_up()).alone == ['{"n":1}', '{"n":2}']
+        await inbox.begin(1)
+    left = await inbox.take_up()
+    assert left == Left(together=[], alone=['{"n":2}'], hopeless=['{"n":1}'])
+    await inbox.done([1, 2])
+    assert await inbox.take_up() == NOTHING
     assert await inbox.take([arrival(1)]) == set()
 
 
@@ -79,7 +95,7 @@ async def test_old_numbers_are_forgotten(stores: Stores, inbox: InboxStore) -> N
     assert await inbox.take([arrival(1)]) == set()
     stores.clock.advance(1)
     await inbox.prune()
-    assert await inbox.take_up() == []
+    assert await inbox.take_up() == NOTHING
     assert await inbox.take([arrival(1)]) == {1}
 
 
@@ -89,7 +105,7 @@ async def test_forgetting_a_person_takes_their_words(stores: Stores, inbox: Inbo
     await inbox.take([arrival(1), arrival(2, sender_id="43"), arrival(3, sender_id=None)])
     token = await inbox.link(person.id, "secret words")
     await stores.people.forget(person.id)
-    assert await inbox.take_up() == ['{"n":2}', '{"n":3}']
+    assert (await inbox.take_up()).together == ['{"n":2}', '{"n":3}']
     assert await inbox.linked(token) is None
 
 

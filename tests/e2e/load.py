@@ -257,10 +257,24 @@ class Load:
 
     async def at_rest(self, scouts: Sequence[Need], posts: Sequence[Posted]) -> None:
         """Wait until these have ended: a shortlist for each /scout, a last event for each run."""
-        await self.telegram.wait_for(
-            lambda: all(self.shortlists(need) or self.excused(need) for need in scouts), REST_S
+        try:
+            await self.telegram.wait_for(
+                lambda: all(self.shortlists(need) or self.excused(need) for need in scouts), REST_S
+            )
+            await self.until(lambda: all(posted.ended for posted in posts))
+        except (AssertionError, TimeoutError) as error:
+            raise AssertionError(await self._still_open(scouts, posts)) from error
+
+    async def _still_open(self, scouts: Sequence[Need], posts: Sequence[Posted]) -> str:
+        """What `at_rest` waited for in vain: what each saw, and the runs as the ledger has them."""
+        people = [n for n in scouts if not (self.shortlists(n) or self.excused(n))]
+        seen = {n: [m.text for m in self.telegram.messages(n.chat_id)] for n in people}
+        programs = [posted for posted in posts if not posted.ended]
+        stories = [s for s in await self.stories() if s.row.status in OPEN]
+        return (
+            f"not at rest within {REST_S} s: {seen} {programs} {_unhappy(stories)} "
+            f"starts: {[(run.input, run.status) for run in self.apify.runs if not run.ended]}"
         )
-        await self.until(lambda: all(posted.ended for posted in posts))
 
     def shortlists(self, need: Need) -> set[int]:
         """The messages of that person's chat that ever were an answer to a scout."""

@@ -13,9 +13,9 @@ import pytest
 from agents.discovery.port import Reading
 from agents.store.database import Database
 from agents.store.errors import StoreError
-from agents.store.inbox import Arrival, InboxStore
+from agents.store.inbox import TRIED_ALONE_MAX, TRIED_TOGETHER_MAX, Arrival, InboxStore
 from bot.bootstrap import Fakes
-from bot.telegram.application import TOO_MANY
+from bot.telegram.application import HOPELESS, TOO_MANY
 from bot.telegram.intake import CHAT_WAITING_MAX, Intake
 from bot.web.server import public_application, serve
 from bot.web.webhook import BODY_BYTES_MAX, add_webhook
@@ -101,16 +101,41 @@ async def test_what_an_earlier_process_left_is_handled(
     async with telegram_bot(api, tmp_path, **way):
         pass
     person = Person(api)
-    update = {"update_id": 9, "message": api.message(person.id, "/help")}
-    async with Database.open(f"sqlite:///{tmp_path}/var/webscout.db") as database:
-        inbox = InboxStore(database, lambda: NOON, 7)
-        arrival = Arrival(update_id=9, sender_id=str(person.id), body=json.dumps(update))
-        assert await inbox.take([arrival]) == {9}
+    await leave(tmp_path, 9, api.message(person.id, "/help"))
     for _ in range(2):
         async with telegram_bot(api, tmp_path, Fakes(clock=HeldClock()), **way):
             await person.read("What I can do")
     assert len(person.messages) == 1
     assert rows(tmp_path, "SELECT body, sender_id FROM telegram_updates") == [(None, None)]
+
+
+async def test_what_ends_the_process_each_time_is_given_up_and_told(
+    api: BotApi, tmp_path: Path, way: dict[str, Any]
+) -> None:
+    """Whoever wrote it hears so, once; what others wrote meanwhile is answered."""
+    async with telegram_bot(api, tmp_path, **way):
+        pass
+    person, other = Person(api), Person(api, 43)
+    tries = TRIED_TOGETHER_MAX + TRIED_ALONE_MAX
+    await leave(tmp_path, 9, api.message(person.id, "/help"), tries)
+    await leave(tmp_path, 10, api.message(other.id, "/help"))
+    for _ in range(2):
+        async with telegram_bot(api, tmp_path, Fakes(clock=HeldClock()), **way):
+            await other.read("What I can do")
+            await person.read(HOPELESS)
+    assert (person.texts, len(other.messages)) == ([HOPELESS], 1)
+
+
+async def leave(folder: Path, update_id: int, message: dict[str, Any], tries: int = 1) -> None:
+    """Store an update as processes do that end before it is handled."""
+    body = json.dumps({"update_id": update_id, "message": message})
+    sender = str(message["from"]["id"])
+    async with Database.open(f"sqlite:///{folder}/var/webscout.db") as database:
+        inbox = InboxStore(database, lambda: NOON, 7)
+        arrival = Arrival(update_id=update_id, sender_id=sender, body=body)
+        assert await inbox.take([arrival]) == {update_id}
+        for _ in range(tries - 1):
+            await inbox.begin(update_id)
 
 
 # --- order and bounds --------------------------------------------------------------------------

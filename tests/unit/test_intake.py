@@ -9,7 +9,7 @@ import pytest
 from telegram import Bot, Update
 
 from agents.store.errors import StoreError
-from agents.store.inbox import Arrival
+from agents.store.inbox import Arrival, Left
 from bot.telegram.intake import (
     ALL_WAITING_MAX,
     AT_ONCE_MAX,
@@ -22,13 +22,15 @@ from bot.telegram.slots import slot_given_back
 from tests.fakes.saga_clock import settle
 
 BOT = Bot("7:x")
+_NOTHING = Left()
 
 
 class MemoryInbox:
     """An inbox in memory, which can be out of order."""
 
-    def __init__(self, *left: str) -> None:
-        self.left = list(left)
+    def __init__(self, left: Left) -> None:
+        self.left = left
+        self.begun: list[int] = []
         self.bodies: dict[int, str | None] = {}
         self.senders: list[str | None] = []
         self.broken = False
@@ -49,9 +51,13 @@ class MemoryInbox:
     async def prune(self) -> None:
         """Nothing is old here."""
 
-    async def take_up(self) -> list[str]:
+    async def take_up(self) -> Left:
         """What was left."""
         return self.left
+
+    async def begin(self, update_id: int) -> None:
+        """It is tried alone."""
+        self.begun.append(update_id)
 
     def _check(self) -> None:
         if self.broken:
@@ -61,11 +67,12 @@ class MemoryInbox:
 class Door:
     """An intake whose handlers wait for a gate; what was handled, answered and dropped."""
 
-    def __init__(self, *left: str, drain_within_s: float = 5.0) -> None:
-        self.inbox = MemoryInbox(*left)
+    def __init__(self, left: Left = _NOTHING, drain_within_s: float = 5.0) -> None:
+        self.inbox = MemoryInbox(left)
         self.handled: list[int] = []
         self.answered: list[int] = []
         self.dropped: list[int] = []
+        self.given_up: list[int] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.at_once = self.most_at_once = 0
@@ -75,8 +82,10 @@ class Door:
             handle=self._handle,
             on_arrival=self._note(lambda: self.answered),
             on_overflow=self._note(lambda: self.dropped),
+            on_hopeless=self._note(lambda: self.given_up),
             drain_within_s=drain_within_s,
             noted_within_s=0,
+            alone_within_s=0.01,
         )
 
     async def _handle(self, update: Update) -> None:
@@ -90,6 +99,7 @@ class Door:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
+            await asyncio.sleep(0)  # others get their turn
             await self.gate.wait()
         finally:
             self.at_once -= 1
@@ -221,13 +231,43 @@ async def test_who_waited_when_the_door_closed_is_for_the_next_start() -> None:
 
 async def test_what_was_left_comes_first() -> None:
     """The updates of an earlier process are handled before new ones, which wait for the door."""
-    door = Door(json.dumps(text(1)), json.dumps(text(2)))
+    door = Door(Left(together=[json.dumps(text(1)), json.dumps(text(2))]))
     early = asyncio.ensure_future(door.intake.accept([text(3)]))
     await settle()
     assert not early.done()
     async with door.intake:
         await early
     assert door.handled == [1, 2, 3]
+
+
+async def test_what_may_end_the_process_is_tried_alone() -> None:
+    """One after the other, before all others, each counted before it is tried; what ended the
+    process then, too, is given up, and its chat is told. What can't be read holds nothing up."""
+    left = Left(
+        hopeless=[json.dumps(text(1)), '{"update_id": 2, "message": 3}'],
+        alone=[json.dumps(text(n, chat_id=n)) for n in (3, 4)] + ['{"update_id": 5, "message": 3}'],
+        together=[json.dumps(text(n, chat_id=n)) for n in (6, 7)],
+    )
+    door = Door(left)
+    at_once = []
+    async with door.intake:
+        at_once.append(door.most_at_once)
+    assert at_once == [1]
+    assert door.most_at_once == 2
+    assert (door.given_up, door.inbox.begun, door.handled) == ([1], [3, 4], [3, 4, 6, 7])
+    assert door.inbox.bodies == dict.fromkeys(range(1, 8))
+
+
+async def test_what_takes_long_alone_holds_up_nobody() -> None:
+    """After a while the others are let in."""
+    door = Door(Left(alone=[json.dumps(text(1))]))
+    door.gate.clear()
+    async with door.intake as intake:
+        await intake.accept([text(2, "/cancel", chat_id=2)])
+        await settle()
+        assert door.handled == [2]
+        door.gate.set()
+    assert door.handled == [2, 1]
 
 
 async def test_what_is_not_done_in_time_is_for_the_next_start() -> None:
@@ -315,6 +355,7 @@ async def test_a_handler_that_waits_for_telegram_leaves_its_place() -> None:
         handle=handle,
         on_arrival=handle,
         on_overflow=handle,
+        on_hopeless=handle,
         noted_within_s=0,
     )
     async with intake:
