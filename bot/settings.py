@@ -18,6 +18,10 @@ from agents.store.database import async_url
 
 _HTTP = r"^https?://[^\s/?#]+"
 _MODEL = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$"
+_IN_WORDS = {
+    _HTTP: "an address that begins with http:// or https://",
+    _MODEL: "a model's name, of letters, digits and . _ : / -, at most 100",
+}
 VENDORS = ("openai", "groq")
 """The makers of language models that there are."""
 _TOKEN = re.compile(r"\d{1,20}:[A-Za-z0-9_-]{1,100}")
@@ -297,5 +301,27 @@ def _line(error: object) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     if not error["loc"]:
         return message  # of several settings, which it names
-    name = str(error["loc"][0]).upper()
-    return f"{name}: {message[0].lower()}{message[1:]}"
+    name = str(error["loc"][0])
+    if (allowed := _allowed(name)) is not None:
+        message = f"not allowed; allowed: {allowed}"
+        if "number" in allowed:  # no secret is one
+            message = f"{str(error['input'])[:40]!r} is {message}"
+    return f"{name.upper()}: {message[0].lower()}{message[1:]}"
+
+
+def _allowed(name: str) -> str | None:
+    """What a setting may be, where its type alone says so."""
+    of_name = Settings.model_json_schema()["properties"].get(name, {})
+    schema = of_name.get("anyOf", [of_name])[0]  # what may be unset has its own type first
+    match schema:
+        case {"pattern": pattern}:
+            return _IN_WORDS[pattern]
+        case {"type": ("integer" | "number") as kind, **bounds}:
+            whole = "a whole number" if kind == "integer" else "a number"
+            least = f"from {bounds['minimum']:,}" if "minimum" in bounds else ""
+            above = f"above {bounds['exclusiveMinimum']:,}," if "exclusiveMinimum" in bounds else ""
+            to = "at most" if above else "to"
+            most = f"{to} {bounds['maximum']:,}" if "maximum" in bounds else ""
+            return " ".join(filter(None, (whole, least, above, most)))
+        case _:
+            return None

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from rich.console import Console
@@ -180,7 +180,11 @@ async def _source_checks(settings: Settings, catalogue: Catalogue) -> list[Check
             checks.append(_timed(f"source {source.label}", check, required=spec != "feeds"))
     if not checks:
         checks.append(_timed("sources", _no_source, required=False))
-    return list(await asyncio.gather(*checks))
+    found = await asyncio.gather(*checks)
+    feeds = [check for check in found if check.name.startswith("source ")]
+    if feeds and not any(check.ok for check in feeds):  # one may be down, but not all
+        found = [replace(check, required=True) if check in feeds else check for check in found]
+    return found
 
 
 async def _raise(wrong: Wrong) -> str:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Coroutine, Sequence
+from importlib.metadata import version
 from typing import Any
 
 from agents.domain.errors import InvalidValue
@@ -23,7 +24,7 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 def main(argv: Sequence[str]) -> int:
     """Run the command in `argv`; returns the exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parse(argv)
     try:
         settings = load_settings()
     except SettingsRefused as refused:
@@ -70,13 +71,22 @@ def _complain(message: str, code: int) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser, commands = _parsers()
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:  # told with the usage of the command that does not know them
+        commands.get(arguments.command, parser).error(f"unknown: {' '.join(unknown)}")
+    return arguments
+
+
+def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     parser = argparse.ArgumentParser(
         prog="webscout",
         description="Scouts jobs, internships, gigs, bounties, grants and hackathons. "
         "Without a command: runs the bot.",
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('webscout')}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     _add_scout(
         commands.add_parser("scout", help="scout once, from the terminal", allow_abbrev=False)
@@ -85,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     migrate.add_argument("--sql", action="store_true", help="print the SQL (PostgreSQL) instead")
     doctor = commands.add_parser("doctor", help="check the settings and what they point to")
     doctor.add_argument("--json", action="store_true", help="print JSON")
-    return parser
+    return parser, commands.choices
 
 
 def _add_scout(scout: argparse.ArgumentParser) -> None:

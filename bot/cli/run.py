@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 from telegram.error import InvalidToken, TelegramError
@@ -30,6 +31,8 @@ async def run(settings: Settings) -> int:
             f"not on {settings.host}; allowed: {allowed}",
             USAGE,
         )
+    for spec in _missing_files(settings):
+        _complain(f"SOURCES: {spec}: no such file; scouts do without it until it is there")
     _allow_connections()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -59,6 +62,11 @@ async def run(settings: Settings) -> int:
         hint = "check the network and TELEGRAM_API_BASE_URL"
         return _complain(f"Telegram can't be used: {error}; {hint}", FAILED)
     return 0
+
+
+def _missing_files(settings: Settings) -> list[str]:
+    named = (spec for spec in settings.sources if spec.startswith("file:"))
+    return [s for s in named if not Path(s.removeprefix("file:")).expanduser().exists()]
 
 
 def _allow_connections() -> None:
@@ -116,6 +124,6 @@ def _greeting(settings: Settings, running: Running) -> str:
     return f"Webscout runs on Telegram as @{running.username}, {way}."
 
 
-def _complain(message: str, code: int) -> int:
+def _complain(message: str, code: int = 0) -> int:
     print(f"webscout: {message}", file=sys.stderr)
     return code

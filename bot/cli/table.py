@@ -19,7 +19,8 @@ def print_result(result: ScoutResult, now: datetime) -> None:
     for draft in result.drafts:
         match = next(m for m in result.matches if m.opportunity.id == draft.opportunity_id)
         console.rule(f"Draft for {match.rank}. {escape(match.opportunity.title)}", align="left")
-        console.print(escape(draft.text), soft_wrap=True)
+        # Elsewhere its paragraphs stay whole, for whoever reads it next.
+        console.print(escape(draft.text), soft_wrap=not console.is_terminal)
         console.rule()
     if result.status == "completed" and not result.matches:
         console.print("Nothing found that fits.")

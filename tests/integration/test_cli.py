@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -163,22 +164,49 @@ def test_a_mistake_gets_one_clear_line(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "usage"),
+    [
+        (["scout", "--skill", "python"], "usage: webscout scout "),
+        (["doctor", "--sql"], "usage: webscout doctor "),
+        (["migrate", "now"], "usage: webscout migrate "),
+        (["--bogus"], "usage: webscout [-h] [--version] COMMAND"),
+        (["nosuch"], "usage: webscout [-h] [--version] COMMAND"),
+    ],
+)
+def test_an_unknown_option_is_told_with_its_commands_usage(
+    webscout: Run, arguments: list[str], usage: str
+) -> None:
+    """What the command does take stands beside it."""
+    code, _, err = webscout(*arguments)
+    assert (code, err.startswith(usage)) == (2, True)
+    assert next(word for word in arguments if word not in usage) in err
+
+
+def test_the_version(webscout: Run) -> None:
+    """It says what the package is."""
+    assert webscout("--version") == (0, f"webscout {version('webscout')}\n", "")
+
+
+@pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("PORT", "99999", "PORT: "),
-        ("PORT", "abc", "PORT: "),
+        ("PORT", "99999", "PORT: '99999' is not allowed; allowed: a whole number from 0 to 65,535"),
+        ("PORT", "abc", "PORT: 'abc' is not allowed; allowed: a whole number from 0 to 65,535"),
+        ("LLM_TIMEOUT_S", "0", "allowed: a number above 0, at most 60"),
+        ("TEAM_TOKENS_PER_DAY", "0", "allowed: a whole number from 1"),
+        ("OPENAI_BASE_URL", "ftp://u:s3cret@x", "OPENAI_BASE_URL: not allowed; allowed: an"),
         ("SOURCES", "nosuch", "SOURCES: unknown source 'nosuch'; allowed: file:PATH"),
         ("DATABASE_URL", "mysql://x", "DATABASE_URL: unknown database 'mysql'; allowed: sqlite"),
         ("DATABASE_URL", "postgresql://user:s3cret@127.0.0.1:1/x", "database: "),
         ("SCOUT_CONFIG", "nosuch@1", "SCOUT_CONFIG: unknown configuration"),
         ("LOG_LEVEL", "LOUD", "LOG_LEVEL: unknown level"),
-        ("SOURCE_TIMEOUT_S", "-1", "SOURCE_TIMEOUT_S: "),
+        ("SOURCE_TIMEOUT_S", "-1", "SOURCE_TIMEOUT_S: '-1' is not allowed; allowed: a number"),
     ],
 )
 def test_a_bad_setting_stops_the_start(webscout: Run, name: str, value: str, words: str) -> None:
     """The setting is named with what is allowed; a secret in it is not printed."""
     code, _, err = webscout("scout", "--source", "sample", **{name: value})
-    assert code == (2 if "s3cret" not in value else 1)
+    assert code == (1 if value.startswith("postgresql") else 2)
     assert words in err
     assert "s3cret" not in err
     assert "Traceback" not in err

@@ -60,6 +60,13 @@ def test_one_of_many_feeds_that_is_down(webscout: Run, feeds: str) -> None:
     assert "FEEDS_FILE" in bad["mend"]
 
 
+def test_all_feeds_are_down(webscout: Run, server: FeedServer, feeds: str) -> None:
+    """Then nothing can be scouted: it is a failure."""
+    server.route("/good").status(500)
+    code, checks, _ = checked(webscout, FEEDS_FILE=feeds, SOURCES="feeds")
+    assert (code, checks["source good"]["required"]) == (1, True)
+
+
 def test_a_feed_that_is_named_has_to_work(webscout: Run, feeds: str) -> None:
     """SOURCES asks for it."""
     code, checks, _ = checked(webscout, FEEDS_FILE=feeds, SOURCES="good,bad")

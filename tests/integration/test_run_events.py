@@ -24,7 +24,7 @@ from tests.fakes.api_client import (
 from tests.fakes.chat_client import ChatClient
 from tests.fakes.opportunities import opportunity
 from tests.fakes.people import WatchedClock
-from tests.fakes.sources import HeldSource, TestSources
+from tests.fakes.sources import FailingSource, HeldSource, TestSources
 
 LOCAL_CHAT = 1
 BAD_NUMBERS = ["-1", "+1", "x", "1.0", "1e3", "²", " 1", "0x1", "9" * 10, "9" * 400, "1,2", "null"]
@@ -63,6 +63,16 @@ async def test_a_run_from_its_first_to_its_closing_event(blue: ApiClient) -> Non
         assert ("step" in event.data) == event.type.startswith("step.")
     run = await blue.run(run_id)
     assert [step["name"] for step in run["steps"]] == ["discover", "match", "act"]
+
+
+async def test_a_source_that_failed_says_why(tmp_path: Path) -> None:
+    """Whoever looks at the run sees which, and the reason; those that answered have none."""
+    fakes = Fakes(sources=TestSources({"failing": FailingSource()}))
+    async with api_bot(tmp_path, fakes) as blue:
+        events = await blue.events(await blue.started(sources=["sample", "failing"]))
+    told = [event.data for event in events if event.type == "step.progress"]
+    said = {data["source"]: (data["failed"], data.get("reason")) for data in told}
+    assert said == {"sample": (False, None), "failing": (True, "it is down")}
 
 
 async def test_the_answer_is_an_event_stream_that_nobody_keeps(blue: ApiClient) -> None:
