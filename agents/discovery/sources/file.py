@@ -12,12 +12,14 @@ from pathlib import Path
 
 from agents.discovery.port import Reading, SourceFailed
 from agents.discovery.record import Origin, Unreadable, has_title, read_record
+from agents.discovery.sources import large_json
 from agents.domain.opportunity import Opportunity
 from agents.lanes import READING
 
 FILE_BYTES_MAX = 100_000_000
 RECORDS_MAX = 200_000
 _BROKEN = object()
+_LINE = re.compile("[^\n]+")
 
 
 class FileSource:
@@ -89,7 +91,7 @@ class FileSource:
         if start == "{":
             wrapped = _wrapped(text)
             return _json_lines(text) if wrapped is None else iter(wrapped)
-        if self._path.suffix.lower() == ".csv" or re.search("[,;]", text.partition("\n")[0]):
+        if self._path.suffix.lower() == ".csv" or re.search("[,;]", _first_line(text)):
             return self._rows(text)
         if not text.strip():
             return iter(())
@@ -97,14 +99,14 @@ class FileSource:
 
     def _array(self, text: str) -> list[object]:
         try:
-            array = json.loads(text)
+            array = large_json.loads(text)
         except (ValueError, RecursionError) as error:
             raise SourceFailed(f"{self.label}: not valid JSON ({error})") from None
         return array if isinstance(array, list) else [array]
 
     def _rows(self, text: str) -> Iterator[object]:
         try:
-            head = text.partition("\n")[0]
+            head = _first_line(text)
             delimiter = ";" if head.count(";") > head.count(",") else ","
             for row in csv.DictReader(io.StringIO(text), delimiter=delimiter):
                 named = {k.strip(): v for k, v in row.items() if isinstance(k, str)}
@@ -117,15 +119,15 @@ class FileSource:
 def _wrapped(text: str) -> list[object] | None:
     """The records of one JSON object such as `{"jobs": [...]}`; None when it is JSONL instead:
     then its first line is an object by itself, and others follow."""
-    lines = text.strip().split("\n", 1)
+    first = _first_line(text.lstrip())
     try:
-        json.loads(lines[0])
-        if len(lines) > 1:
+        large_json.loads(first)
+        if len(text.strip()) > len(first):
             return None
     except (ValueError, RecursionError):
         pass  # not JSONL, then
     try:
-        whole = json.loads(text)
+        whole = large_json.loads(text)
     except (ValueError, RecursionError):
         return None
     lists = [v for v in whole.values() if isinstance(v, list) and _records_only(v)]
@@ -138,9 +140,14 @@ def _records_only(values: list[object]) -> bool:
 
 def _json_lines(text: str) -> Iterator[object]:
     """Each line's value; _BROKEN for a line that is no JSON."""
-    for line in text.split("\n"):
-        if line.strip():
+    for line in _LINE.finditer(text):  # one by one: splitting 100 MB holds up the event loop
+        if line[0].strip():
             try:
-                yield json.loads(line)
+                yield json.loads(line[0])
             except (ValueError, RecursionError):
                 yield _BROKEN
+
+
+def _first_line(text: str) -> str:
+    end = text.find("\n")
+    return text if end < 0 else text[:end]

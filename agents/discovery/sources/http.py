@@ -1,7 +1,6 @@
 """Reading JSON over HTTP from servers that are not ours: everything is bounded, nothing trusted."""
 
 import asyncio
-import json
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -10,6 +9,7 @@ import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
 
 from agents.discovery.port import SourceFailed, Validators
+from agents.discovery.sources import large_json
 from resilience.fault import BROKEN, CALLERS, TRANSIENT, Fault, FaultKind
 
 BYTES_MAX = 20_000_000  # unpacked
@@ -160,6 +160,6 @@ async def _parse(label: str, body: bytes) -> object:
     if body[:200].lstrip().startswith(b"<"):
         raise SourceFailed(f"{label}: it answered a web page, not JSON")
     try:
-        return await asyncio.to_thread(json.loads, body)
+        return await asyncio.to_thread(large_json.loads, body)
     except (ValueError, RecursionError):
         raise SourceFailed(f"{label}: its answer is not JSON") from None
