@@ -60,8 +60,6 @@ from resilience.saga import (
 
 log = logging.getLogger(__name__)
 
-REASON_CHARS = 200  # of a source's failure, in the ledger; the notice has it whole
-
 LLM_SHARE = 0.75
 """What of a step's time a language model may take: the rest is for doing without it."""
 
@@ -150,11 +148,9 @@ class ScoutSteps:
         request = state.request
 
         async def progress(report: SourceReport) -> None:
-            failed, why = report.error is not None, {}
-            if report.error is not None:
-                why = {"reason": report.error.removeprefix(f"{report.source}: ")[:REASON_CHARS]}
-            source = report.source.partition(" ")[0]
-            await context.report({"source": source, "found": report.found, "failed": failed, **why})
+            # Not why it failed: the ledger outlives a /forget, and the reason may quote the person.
+            counts = {"found": report.found, "failed": report.error is not None}
+            await context.report({"source": report.source.partition(" ")[0], **counts})
 
         try:
             discovery = await self._discovery.discover(
