@@ -1,5 +1,6 @@
 """The claims of a draft: sentence by sentence, clause by clause, each kind by its own rules."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,24 @@ from agents.action.claims.words import common_words, lexicon, words_in
 from agents.domain.opportunity import Opportunity
 
 _SMALL_MAX = 5
-_MEASURES = frozenset(("date", "money", "%"))
+_ASKED_WITHIN = 80
+_TITLE_PARTS = re.compile(r"[,;:|()/–—]|\s-\s")
+_I_AM = re.compile(
+    r"(?:\bam|\bas|'m|’m|\bwas|\bbeen|\bmy|\bexperienced|^|[.!?\n])(?:\s+an?)?\s+$", re.IGNORECASE
+)
+_OF_POSTING = re.compile(r"\b(?:the|your|this|these|its)\s(?:\w+\s)?$", re.IGNORECASE)
+# "The eight to ten visits a day that you describe".
+_AS_ASKED = re.compile(
+    r"\b(?:you|the posting)(?: have|'ve| also)? (?:describe|mention|list|name|ask|offer|plan|need"
+    r"|want|state|give|expect|quote|propose|set|call|require|suggest|schedule|advertise)",
+    re.IGNORECASE,
+)
+# What is proposed may have numbers of its own.
+_PLANS = re.compile(
+    r"\b(?:would|will|i'd|i'll|could|propose|suggest|plan|aim|imagine|is to|intention)\b",
+    re.IGNORECASE,
+)
+_MEASURES = frozenset(("date", "money", "%", "x"))
 _NAMED_BY_PHRASES = frozenset((ClaimKind.DEGREE, ClaimKind.CERTIFICATE))
 
 
@@ -30,6 +48,7 @@ def claims_in(text: str, posting: Opportunity) -> tuple[Claim, ...]:
     strict = not is_english(text)
     sentences = sentences_in(text, posting.organisation)
     contacts = [Span(*place) for place in contacts_in(text)]
+    titles = list(_titles_in(text, posting.title))
     common = common_words(posting.description or "")
     found: list[Claim] = []
     before: Sentence | None = None
@@ -40,7 +59,18 @@ def claims_in(text: str, posting: Opportunity) -> tuple[Claim, ...]:
             claims += _taken_up(text, before, sentence)
         found += claims
         before = sentence
-    return tuple(sorted(found, key=lambda claim: claim.span))
+    asked = [c for c in found if not any(title.holds(c.span) for title in titles)]
+    return tuple(sorted(asked, key=lambda claim: claim.span))
+
+
+def _titles_in(text: str, title: str) -> Iterator[Span]:
+    """Where the draft names what it applies for: `the Senior Data Engineer role`, but not `I am a
+    Senior Data Engineer`."""
+    for part in _TITLE_PARTS.split(title):
+        if len(part.split()) > 1:
+            for match in re.finditer(re.escape(part.strip()), text, re.IGNORECASE):
+                if not _I_AM.search(text, 0, match.start()):
+                    yield Span(*match.span())
 
 
 def _contact_claims(text: str, sentence: Sentence, contacts: list[Span]) -> Iterator[Claim]:
@@ -90,7 +120,9 @@ class _Carrier:
     def repeated(self, claim: Claim) -> Claim:
         """The claim of a number or a name, which the posting backs too where nothing is told of
         the applicant: `I can do the 20 hours that you ask for`."""
-        if self.stance is Stance.CLAIMED and not self.clause.tells_before(claim.span.end):
+        behind = self.text[claim.span.end : min(self.sentence.end, claim.span.end + _ASKED_WITHIN)]
+        told = self.clause.tells_before(claim.span.end) and not _AS_ASKED.search(behind)
+        if self.stance is Stance.CLAIMED and not told:
             return replace(claim, stance=Stance.OPEN)
         return claim
 
@@ -107,7 +139,7 @@ def _clause_claims(carrier: _Carrier, common: frozenset[str]) -> Iterator[Claim]
     yield from _name_claims(carrier, in_skills, common)
     yield from _number_claims(carrier, in_skills)
     yield from _phrase_claims(carrier)
-    if carrier.stance is Stance.CLAIMED:
+    if carrier.stance is Stance.CLAIMED and not carrier.clause.taken_up:
         yield from _item_claims(carrier, in_skills)
 
 
@@ -138,8 +170,10 @@ def _number_claims(carrier: _Carrier, in_skills: frozenset[int]) -> Iterator[Cla
         kind = ClaimKind.YEAR if number.year else ClaimKind.NUMBER
         claim = carrier.claim(kind, Span(number.start, number.end), near=number.near)
         claim = replace(claim, value=number.value, unit=number.unit)
-        of_time = number.year or number.unit == "year"
-        yield claim if of_time else carrier.repeated(claim)
+        if not _of_experience(number, carrier):
+            claim = carrier.repeated(claim)
+        if not _in_passing(number, carrier, claim.stance):
+            yield claim
 
 
 def _phrase_claims(carrier: _Carrier) -> Iterator[Claim]:
@@ -149,7 +183,9 @@ def _phrase_claims(carrier: _Carrier) -> Iterator[Claim]:
         # "No visa needed" claims as well.
         denied = carrier.stance is Stance.DENIED and phrase.kind is ClaimKind.PERMIT
         if carrier.stance is Stance.CLAIMED or denied:
-            yield replace(carrier.claim(phrase.kind, Span(start, end)), phrase=True)
+            claim = replace(carrier.claim(phrase.kind, Span(start, end)), phrase=True)
+            of_posting = _OF_POSTING.search(carrier.text, carrier.clause.span.start, start)
+            yield carrier.repeated(claim) if of_posting else claim
 
 
 def _item_claims(carrier: _Carrier, in_skills: frozenset[int]) -> Iterator[Claim]:
@@ -163,32 +199,55 @@ def _counted(text: str, clause: Clause, in_skills: frozenset[int]) -> Iterator[N
     """The numbers that count something: not `two things`, `three of the skills`, `web3`."""
     skill_starts = {clause.words[i].start for i in in_skills}
     for number in numbers_in(text, clause.words):
-        if number.start in skill_starts or _in_passing(number, text, clause.stance):
+        if number.start in skill_starts:
             continue
         behind = [w.plain for w in words_in(text, number.end, number.end + 40)][:3]
         small = number.value is not None and number.value <= 5 and number.unit is None
-        if small and behind[:1] and behind[0] in lexicon("counted"):
+        if behind[:1] and behind[0] in lexicon("counted") and (small or behind[0] == "o'clock"):
             continue
         if small and behind[:1] == ["of"] and _refers(behind):
             continue
-        before = [w.plain for w in words_in(text, max(0, number.start - 8), number.start)]
+        before = [w.plain for w in words_in(text, max(0, number.start - 16), number.start)]
+        alone = before[-1:] == ["the"] and not text[number.end : number.end + 2].startswith(" ")
+        if small and (alone or before[-2:] == ["of", "the"]):
+            continue
         if small and before and before[-1] in lexicon("before_counts"):
+            continue
+        if number.unit is None and before and before[-1] in lexicon("numbered"):
             continue
         yield number
 
 
-def _in_passing(number: Number, text: str, stance: Stance) -> bool:
+def _of_experience(number: Number, carrier: _Carrier) -> bool:
+    """Whether it says for how long or since when: the posting's years are nobody's, unless they are
+    told as such: `the seven years that you ask for`."""
+    if not (number.year or number.unit == "year"):
+        return False
+    behind = carrier.text[number.end : min(carrier.sentence.end, number.end + _ASKED_WITHIN)]
+    asked = carrier.text[max(0, number.start - 12) : number.start].endswith(("the ", "period of "))
+    return not (asked and _AS_ASKED.search(behind))
+
+
+def _in_passing(number: Number, carrier: _Carrier, stance: Stance) -> bool:
     """Whether a plan or a remark counts without measuring: `two weeks earlier`, `half of them`."""
+    if stance is Stance.DENIED and number.unit != "year":
+        return True
     if stance is not Stance.OPEN or number.year or number.unit in _MEASURES:
         return False
-    small = number.value is not None and number.value <= _SMALL_MAX
-    return small or not any(c.isdigit() for c in text[number.start : number.end])
+    text, clause = carrier.text, carrier.clause.span
+    if number.unit != "year" and _PLANS.search(text, clause.start, number.start):
+        return True
+    if number.value is not None and number.value <= _SMALL_MAX:
+        return True
+    of_the_world = carrier.stance is Stance.OPEN
+    return of_the_world and not any(c.isdigit() for c in text[number.start : number.end])
 
 
 def _refers(behind: list[str]) -> bool:
     if behind[1:2] and behind[1] in ("them", "these", "those", "your"):
         return True
-    return behind[1:2] == ["the"] and bool(set(behind[2:3]) & lexicon("counted"))
+    follows = lexicon("counted") | lexicon("number_like")
+    return behind[1:2] == ["the"] and bool(set(behind[2:3]) & follows)
 
 
 def _taken_up(text: str, before: Sentence, sentence: Sentence) -> Iterator[Claim]:

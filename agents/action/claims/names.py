@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agents.action.claims.claim import ClaimKind
+from agents.action.claims.sentences import MASK
 from agents.action.claims.words import OF_THINGS, Word, lexicon, lexicon_map
 
 _WORK = re.compile(
@@ -25,6 +26,7 @@ _OFFERS = frozenset(
 _BEHIND_A_VERB = frozenset(
     ("the", "a", "an", "my", "our", "what", "how", "why", "whether", "each", "every", "any")
 )
+_LABELS_GAP = re.compile(rf"\s*:\s*{MASK}")
 _OPENS_LINE = re.compile(r"[:(\[“\"„«]\s*$")
 
 
@@ -59,14 +61,16 @@ def _is_name(text: str, words: Sequence[Word], at: int, common: frozenset[str]) 
         return False
     if word.plain in lexicon("brands"):
         return True
-    if word.plain in lexicon("names_allowed") or word.plain in lexicon("months"):
+    if word.plain in lexicon("names_allowed") or word.plain.removesuffix("s") in lexicon("months"):
+        return False
+    if word.plain in lexicon("months") or (at == 0 and _LABELS_GAP.match(text, word.end)):
         return False
     if at == 0 or _OPENS_LINE.search(text, max(0, word.start - 3), word.start):
-        return not _begins(words, at, common)
+        return not _begins(text, words, at, common)
     return word.plain not in lexicon("neutral")
 
 
-def _begins(words: Sequence[Word], at: int, common: frozenset[str]) -> bool:
+def _begins(text: str, words: Sequence[Word], at: int, common: frozenset[str]) -> bool:
     """Whether a sentence may begin with the word, so that its capital says nothing."""
     word = words[at]
     if any(c.isupper() for c in word.text[1:]):
@@ -83,8 +87,14 @@ def _begins(words: Sequence[Word], at: int, common: frozenset[str]) -> bool:
     if word.plain in lexicon_map("number_words") or word.plain in lexicon_map("ordinals"):
         return True
     following = words[at + 1].plain if at + 1 < len(words) else ""
+    # "Conflicts, retries and updates"
+    listed = text[word.end : word.end + 1] == "," and following.endswith("s")
+    after = words[at + 2].text if at + 2 < len(words) else "X"
+    listed |= following in ("and", "or") and after.islower()
     return (
-        _is_plural(word.plain, following)
+        (listed and word.plain.endswith("s"))
+        or (word.plain.removesuffix("s") in common or f"{word.plain}s" in common)
+        or _is_plural(word.plain, following)
         or word.plain.endswith(("ing", "ed", "ly", *OF_THINGS))
         or following in _BEHIND_A_VERB
     )

@@ -13,7 +13,7 @@ _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\.\d{3})+")
 _CURRENCY = "$€£¥₹₦"
 _CODES = frozenset(("usd", "eur", "gbp", "inr", "chf", "dollars", "euros", "pounds", "rupees"))
 _DAYS_MAX = 31
-_BEHIND_ELLIPSIS = frozenset(("at", "as", "in", "with", "for"))
+_BEHIND_ELLIPSIS = frozenset(("at", "as", "in", "with", "for", "of"))
 _FRACTION = re.compile(
     r"(?:third|quarter|fifth|tenth)s?$|(?:two|three|four|five|six|eight|ten)fold$"
 )

@@ -45,12 +45,33 @@ _CONTEXTS = (
         r"|studied|majored in"
         r"|specialise in|specialize in) ")),
     (ClaimKind.EXPERIENCE, True, re.compile(
-        r"\b(?:built|developed|designed|created|shipped|written|wrote|implemented|launched|deployed"
+        r"(?:^|[,;:] (?:and )?|\band |\bthen |\bor "
+        r"|\b(?:i|we)(?: have|'ve| had)?(?: \w+ly| also| once| even| then)? "
+        r"|\b(?:have|had|has|who|which|that|having|(?:we|i) both) (?:\w+ly )?)"
+        r"(?:built|developed|designed|created|shipped|written|wrote|implemented|launched|deployed"
         r"|automated|migrated|maintained?|optimi[sz]ed|delivered|organi[sz]ed?|improved|reduced"
         r"|increased|grew|scaled|handled|owned|ran|sold|raised|tested|analy[sz]ed|produced"
         r"|architected|engineered|set up|introduced|rebuilt|redesigned|coordinated|negotiated"
         r"|edited|translated|researched|programmed|coded|debugged|audited|administered) ")),
 )  # fmt: skip
+_OF_PERSONS = (
+    *(
+        "er",
+        "or",
+        "ist",
+        "yst",
+        "ian",
+        "ant",
+        "ent",
+        "man",
+        "woman",
+        "ee",
+        "ert",
+        "ar",
+        "eon",
+        "ress",
+    ),
+)
 _ITEM = re.compile(r",|/|&")
 _LINKS = frozenset(("and", "or", "plus"))
 # "I learned how ...", "I know that ...": no thing follows.
@@ -100,12 +121,13 @@ def _items(
     first = next((i for i, word in enumerate(words) if word.start >= behind), None)
     if first is None or words[first].plain in _NO_OBJECT | _VERBS:
         return
-    stops = lexicon("object_ends")
+    stops = lexicon("object_ends") | lexicon("did")  # "a diploma in economics, ran a farm"
     item: list[int] = []
     for at in range(first, min(len(words), first + _WORDS_MAX)):
         between = text[words[at - 1].end : words[at].start] if at > first else ""
         link = words[at].plain in _LINKS
-        if _ends_object(between) or (words[at].plain in stops and (item or at > first)):
+        ends = words[at].plain in stops
+        if _ends_object(between) or (ends and (item or at > first)):
             break
         if link or _ITEM.search(between):
             yield from _item(words, item, kind, loose=loose)
@@ -119,9 +141,11 @@ def _is_adverb(word: str) -> bool:
     return word.endswith("ly") and len(word) > 6 and word not in lexicon("no_adverbs")
 
 
-def _is_thing(word: str) -> bool:
-    """Whether a noun names no person, so that it is no title: `as a natural continuation`."""
-    return word.endswith(OF_THINGS) or word.removesuffix("s") in lexicon("things")
+def _is_person(word: str) -> bool:
+    """Whether a noun may name a person: `as a natural continuation` is no title."""
+    if word.endswith(OF_THINGS) or word.removesuffix("s") in lexicon("things"):
+        return False
+    return word.endswith(_OF_PERSONS) or word in lexicon("persons")
 
 
 def _ends_object(between: str) -> bool:
@@ -135,7 +159,7 @@ def _item(
     common |= lexicon("number_like")
     if kind is ClaimKind.TITLE:
         common |= lexicon("role_words")
-        if _is_thing(words[item[-1]].plain if item else ""):
+        if not _is_person(words[item[-1]].plain if item else ""):
             return
     telling = [
         words[at].plain

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agents.action.claims.claim import Span, Stance
 from agents.action.claims.stances import (
@@ -18,12 +18,13 @@ from agents.action.claims.stances import (
 from agents.action.claims.words import Word, lexicon, words_in
 
 GAP = re.compile(r"\[fill in:[^\[\]\n]{0,300}\]", re.IGNORECASE)
-_MASK = "▮"
+MASK = "▮"
 # "SwiftUI: [fill in: ...]" leaves it to the applicant.
-_LABELS_GAP = re.compile(rf"\s*[:–—-]\s*{_MASK}")
-_BEFORE_GAP = re.compile(rf"[,:–—-]\s*{_MASK}")
+_LABELS_GAP = re.compile(rf"\s*[:–—-]\s*{MASK}")
+_MINE_IS_GAP = re.compile(r"my (?:[\w'-]+ ){1,5}(?:is|are|would be)$")
+_BEFORE_GAP = re.compile(rf"[,:–—-]\s*{MASK}")
 _BULLET = re.compile(r"[ \t]*(?:[-*•–—·>]+|\d{1,2}[.)])[ \t]+")
-_END = re.compile(rf"[.!?…]+[\"”’')\]]*\s+(?=\S)|{_MASK}[.]?\s+(?=[A-Z])")
+_END = re.compile(rf"[.!?…]+[\"”’')\]]*\s+(?=\S)|{MASK}[.]?\s+(?=[A-Z])")
 _ABBREVIATED = re.compile(
     r"(?:\b(?:mr|mrs|ms|dr|prof|st|inc|ltd|corp|e\.g|i\.e|vs|approx|b\.?sc|m\.?sc|ph\.?d|b\.a|m\.a"
     r"|b\.s|m\.s|u\.s|u\.k|jr|sr|no))\.$",
@@ -43,27 +44,54 @@ _CLAUSE = re.compile(
     rf"|something|one|than)\s+{_SUBJECT})"
     r"|\s+(?=the\s+(?:posting|description|ad|listing)\s)"
     r"|,?\s+and\s+(?=(?:am|have|has|had|was|would|will|can|could|hope|want|wish|look|like)\b)"
+    r"|\s+and\s+(?=the\s+[\w’'-]+\s+(?:is|are|was|were|will|would)\s)"
     r"|,?\s+(?=(?:besides|apart from|aside from|unlike|except|in addition to)\b)"
+    r"|,\s+(?=(?:and|so|but|while|yet|because|since)\s+(?:the|this|that|these|those|it|there|their)\s"
+    r"(?!is\s+(?:me|what|exactly|precisely)\b))"
+    r"|,\s+(?=(?:and|so|but|while|yet|because|since)\s+(?!that\s)(?:[a-z]+ing\s)?"
+    r"(?:[\w’'-]+\s){1,3}(?:is|are|will|would|can|could)\s)"
     r"|,\s+(?=(?:which|both|two of|all of|as\s+do|and\s+so|and\s+both|and\s+these|and\s+all)\b)",
     re.IGNORECASE,
 )
 
 
+_YOURS = frozenset(("you", "your", "yours", "you're", "you've"))
+_BEFORE_DEEDS = frozenset(
+    ("i", "we", "have", "had", "and", "then", "also", "or", "but", "once", "even")
+)
+_HAVING = frozenset(
+    ("with", "having", "after", "experienced", "skilled", "proficient", "as", "from", "over")
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A clause, its words and whom it speaks of. `first` is whether the applicant is named."""
+    """A clause, its words and whom it speaks of. `first` is whether the applicant is named,
+    `taken_up` whether another clause says of it that it is so: `..., both of which I use`."""
 
     span: Span
     words: tuple[Word, ...]
     stance: Stance
     first: bool
+    taken_up: bool = False
 
     def tells_before(self, end: int) -> bool:
-        """Whether words up to the place `end` say what the applicant has or did: `my`, `worked`."""
+        """Whether words up to the place `end` say what the applicant has or did: `my`, `worked`.
+        What comes behind a "your" is the posting's."""
         words = [word for word in self.words if word.start < end]
+        yours = max((at for at, w in enumerate(words) if w.plain in _YOURS), default=-1)
+        words = words[yours + 1 :]
+        mine = [at for at, word in enumerate(words) if FIRST.match(word.plain)]
+        if not mine and (yours >= 0 or (words and words[0].plain not in _HAVING)):
+            return False
+        words = words[mine[0] :] if mine else words
         said = " ".join(word.text.lower() for word in words)
-        deeds = (w.plain for w in words if w.plain not in lexicon("states"))
-        return HAS.search(said) is not None or any(word.endswith("ed") for word in deeds)
+        return HAS.search(said) is not None or any(
+            word.plain.endswith("ed")
+            and word.plain not in lexicon("states")
+            and (before is None or before in _BEFORE_DEEDS or before.endswith("ly"))
+            for before, word in zip((None, *(w.plain for w in words)), words, strict=False)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +105,7 @@ class Sentence:
 
 def masked(text: str) -> str:
     """`text` with each gap made of one sign that is in no word, of the same length."""
-    return GAP.sub(lambda m: _MASK * len(m[0]), text)
+    return GAP.sub(lambda m: MASK * len(m[0]), text)
 
 
 def sentences_in(text: str, organisation: str | None) -> list[Sentence]:
@@ -128,17 +156,24 @@ def _with_stances(
     text: str, read: Sequence[tuple[Span, tuple[Word, ...]]], organisation: frozenset[str]
 ) -> tuple[Clause, ...]:
     clauses: list[Clause] = []
+    bare = False  # whether the first clause only names what the next one speaks of
     for span, words in read:
         said = " ".join(word.text.lower().replace("’", "'") for word in words)
         stance = stance_of(said, words, organisation, text[span.end : span.end + 1])
         first = FIRST.search(said) is not None
-        if not first and _leaves_to_gap(text, span, said):
+        if _MINE_IS_GAP.match(said) and MASK in text[span.end - 2 : span.end + 2]:
             stance = Stance.DENIED
+        if (not first or said.startswith("my ")) and _leaves_to_gap(text, span, said):
+            stance = Stance.DENIED
+        unsaid = stance is None
         if stance is None:
             before = clauses[-1] if clauses else None
             carried = before is not None and not OWN.search(said)
             stance = before.stance if before is not None and carried else Stance.CLAIMED
         clauses.append(Clause(span, words, stance, first))
+        if len(clauses) == 2 and bare and stance is Stance.OPEN:
+            clauses[0] = replace(clauses[0], stance=Stance.OPEN)
+        bare = len(clauses) == 1 and unsaid and not OWN.search(said) and not HAS.search(said)
         _look_back(clauses, said)
     return tuple(clauses)
 
@@ -147,7 +182,8 @@ def _leaves_to_gap(text: str, clause: Span, said: str) -> bool:
     """Whether a gap says what the clause would: `Kafka: [fill in: ...]`, `As for Kafka, [...]`."""
     if TOPIC.search(said):
         return _BEFORE_GAP.search(text, clause.start, clause.end + 3) is not None
-    return _LABELS_GAP.match(text, clause.end) is not None and len(said.split()) <= 6
+    short = len(said.split()) <= 6 or said.endswith(("as follows", "is this", "are these"))
+    return _LABELS_GAP.match(text, clause.end) is not None and short
 
 
 def _look_back(clauses: list[Clause], said: str) -> None:
@@ -159,7 +195,8 @@ def _look_back(clauses: list[Clause], said: str) -> None:
         back = BACK.search(said) or TAKES_UP.search(said) or topic
         claimed = last.stance is Stance.CLAIMED and last.first and back
         if clause.stance is Stance.OPEN and claimed:
-            clauses[at] = Clause(clause.span, clause.words, Stance.CLAIMED, clause.first)
+            taken = Clause(clause.span, clause.words, Stance.CLAIMED, clause.first, taken_up=True)
+            clauses[at] = taken
         elif last.stance is Stance.DENIED and at == len(clauses) - 2 and _deniable(clause):
             clauses[at] = Clause(clause.span, clause.words, Stance.DENIED, clause.first)
 

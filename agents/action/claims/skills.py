@@ -27,7 +27,8 @@ def _skill_at(text: str, words: Sequence[Word], at: int) -> tuple[int, str]:
     for length in range(min(_WORDS_MAX, len(words) - at), 0, -1):
         written = _written(text, words[at], words[at + length - 1])
         names = _names(written)
-        if len(names) == 1 and _whole(written, length) and not _is_verb(words, at, length):
+        other = _is_verb(words, at, length) or _is_currency(text, words[at])
+        if len(names) == 1 and _whole(written, length) and not other:
             return length, names[0]
     return 0, ""
 
@@ -46,6 +47,10 @@ def _whole(written: str, length: int) -> bool:
         _names(" ".join(parts[1:])) != _names(written)
         and _names(" ".join(parts[:-1])) != _names(written)
     )
+
+
+def _is_currency(text: str, word: Word) -> bool:
+    return word.text == "PHP" and text[word.end : word.end + 2].strip().isdigit()
 
 
 def _is_verb(words: Sequence[Word], at: int, length: int) -> bool:

@@ -10,6 +10,10 @@ from agents.action.claims.claim import Stance
 from agents.action.claims.words import Word, lexicon
 
 FIRST = re.compile(r"\b(?:i|i'\w+|me|my|mine|myself|we|we'\w+|us|our|ours)\b")
+# "A seven-year licence" is nobody's seven years.
+_NO_CLAIM_BY_YEAR = (
+    r"(?! (?:licen[cs]e|contract|term|programme|program|plan|project|period|grant)\b)"
+)
 # What takes up the clause before: "both of which I use", "is one I more than meet", "I have it".
 BACK = re.compile(
     r"\b(?:which|something|one|that|skills|tools|things) (?:i|we)\b|\b(?:of|with|in) which\b"
@@ -39,6 +43,8 @@ _DENIED = re.compile(
     r"|\b(?:haven't|hasn't|don't|didn't|isn't|aren't|wasn't|can't|cannot)\b(?! (?:only|just|new"
     r"|go|wait|imagine|stop|help|hide|mind|hesitate|fail|remember|count|need|require))"
     r"|\b(?:i|we) (?:never) (?:used|worked|had|tried|learned|learnt|touched|did)\b"
+    r"|\b(?:does not|doesn't) (?:yet )?(?:appear|feature|figure|show|stand)\b"
+    r"|\b(?:is|are|be) (?:absent|missing|new (?:to|in|for) (?:me|my))\b"
     r"|\bnot yet\b|\byet to\b|\bno (?:prior |previous |direct |hands on |real |formal )?"
     r"experience\b|\black\b"
     r"|(?<!not )(?<!n't )(?<!hardly )(?<!nothing )\bnew to me\b|\b(?:am|'m) new to\b"
@@ -71,15 +77,18 @@ _OPEN = re.compile(
     r"|the|how)|imagine|wonder"
     r"|respect|agree|share your|regard|note|gather|care (?:about|deeply)|take (?:care to"
     r"|care that|pride)"
-    r"|think (?:that|the|this|it|a|about|good|an|your|we|such)|find (?:it|this|that|the|your)"
-    r"|feel that)|(?:am|'m) (?:aware|confident that|sure that|convinced|grateful))\b"
+    r"|think (?:that|the|this|it|a|about|good|an|your|we|such)|find (?:it|this|that|the|your|\w+ly)"
+    r"|feel that)|(?:line|lines) up|aligns?|overlaps?|corresponds?"
+    r"|(?:am|'m) (?:aware|confident that|sure that|convinced|grateful))\b"
 )
 # Words by which a wish speaks of what the applicant has: "excited to bring my expertise in ...".
 HAS = re.compile(
     r"\b(?:experience[ds]?|expertise|expert|background|skills?|skilled|knowledge|proficien\w+|years"
     r"|(?<!a )(?<!per )(?<!each )(?<!every )(?<!this )(?<!next )year"
+    rf"{_NO_CLAIM_BY_YEAR}"
     r"|decades?|having|(?:^|i |we |have |has |ve |also |and |often |which )used|worked|built|led"
-    r"|managed|ran|bring|bringing|brings|brought"
+    r"|managed|ran|brings|brought"
+    r"|(?:bring|bringing)(?! (?:him|her|it|them|this|that|these|your|the)\b)"
     r"|gained|acquired|learned|learnt|mastered|mastery"
     r"|(?<!would )(?<!to )(?<!let me )(?<!you )know(?! (?:that|you|your)\b)"
     r"|known|(?:such as|like) (?:me|myself)"
@@ -92,7 +101,8 @@ HAS = re.compile(
     r"|pace))|speak|native|credential\w*|qualif\w+|strengths?|already"
     r"|been|helped|did|spent|back (?:in|at|when|then)"
     r"|made|sold|taught|gave|took"
-    r"|kept|drove|met|found|won|paid|sent|spoke|went|came|rose|fell"
+    r"|kept|drove|met|found|won|(?<!the )(?<!a )(?<!your )(?<!well )paid"
+    r"|sent|spoke|went|came|rose|fell"
     r"|became|(?:after|during) (?!th|your|it\b|we\b|you|delivery|launch)|shipped|wrote"
     r"|designed|developed|created|ran|saved|grew|cut)\b"
     r"|^(?:as an?|ex)\b|\bmy (?!plan|proposal|application|name|idea|time|next|own|letter|attention"
@@ -121,6 +131,22 @@ _IMPERSONAL = re.compile(
     r"\b(?:is|are|sounds?|leaves?|looks?|seems?|depends?|matters?|makes?|means?|deserves?|feels?"
     r"|requires?|needs?|takes?|remains?|there (?:must|may|might|will))\b"
 )
+# "The findings will be made public": nobody's deed here.
+_PASSIVE = re.compile(r"\b(?:will|would|to|can|may|must|should) be (?:\w+ly )?\w+")
+# "I appreciate that a native speaker will proofread", "with people who know it": others' deeds.
+_OF_THIRDS = re.compile(
+    r"\b(?:appreciate|like|see|note|understand|read|gather|noticed?|hope|saw|reali[sz]e) that"
+    r" (?!.*\b(?:i|my|me|mine|we|our)\b).*$"
+    r"|(?<!few )(?<!rare )\b(?:people|someone|somebody|anyone|person|speaker"
+    r"|(?!us\b|as\b)\w+s) (?:who|with (?:an? )?(?:experience|background|knowledge|skills))"
+    r" (?!.*\b(?:i|my|me|mine|we|our)\b).*$"
+)
+# "What I would hope to gain from you is the knowledge of ...": a wish for what is not there yet.
+_TO_GAIN = re.compile(
+    r"\b(?:hope|want|wish|like|love|eager|keen|would|aim|seek\w*|chance|opportunity)"
+    r" (?:\w+ )?to (?:\w+ly )?(?:gain"
+    r"|acquire|learn|deepen|develop|get|obtain|expand|extend|strengthen|widen|broaden) .*$"
+)
 _MYSELF = re.compile(
     r"(?<!tell )(?<!let )(?<!give )(?<!to )(?<!interests )(?<!suits )(?<!show )(?<!for )"
     r"\b(?:me|mine|myself|us)\b"
@@ -140,7 +166,13 @@ _OF_OTHERS = re.compile(
 # "You will find an engineer with ten years": about the posting in form only.
 _OFFERED = re.compile(
     r"\b(?:you(?:'ll| will| would|'d)? (?:will )?(?:get|find|gain|hire|have|receive)|in me|hire"
-    r"|candidate|applicant|someone like|your (?:next|new|future|ideal|man|woman))\b"
+    r"|(?:strong|ideal|right|perfect|excellent|good|great|suitable|experienced|committed|reliable)"
+    r" (?:candidate|applicant)|(?:candidate|applicant) (?:who|with)|someone like"
+    r"|your (?:next|new|future|ideal|man|woman))\b"
+)
+_ASKED = re.compile(
+    r"\b(?:mention|ask|require|prefer|want|look|seek|need|call|list|state|specif|expect|welcome"
+    r"|invite|describe)(?:s|ed|red|ing|ies|y|d)?\b"
 )
 # What introduces a subject: "With regard to Kafka, ...".
 TOPIC = re.compile(
@@ -164,7 +196,9 @@ _SELF_PRAISE = re.compile(
 )
 # A clause that only lists goes on with what stands before it, one with these words does not.
 OWN = re.compile(
-    r"\b(?:with|having|after|from|at|used|worked|built|led|managed|experienced?|years?|since|as an?"
+    r"\b(?:with|having|(?<!look )(?<!looking )after|from|at|used|worked|built|led|managed"
+    rf"|experienced?|years?{_NO_CLAIM_BY_YEAR}"
+    r"|since|as an?"
     r"|proficien\w+|skilled|fluent|certified|holder|graduate|former\w*|previous\w*|both of which)\b"
 )
 
@@ -186,10 +220,13 @@ def stance_of(
     if _DENIED.search(said) and not DENIED_NOT.search(said):
         return Stance.DENIED
     first = FIRST.search(said) is not None
+    said = _TO_GAIN.sub("would", said)
+    said = _OF_THIRDS.sub("would", _PASSIVE.sub("would", said)) if first else said
     said = _OF_OTHERS.sub("your", _OF_YOURS.sub(r"\1", said))
     of_posting = _POSTING.search(said) or (words and words[0].plain in organisation)
     if of_posting and not first:
-        return Stance.CLAIMED if _OFFERED.search(said) else Stance.OPEN
+        offered = _OFFERED.search(said) and not _ASKED.search(said)
+        return Stance.CLAIMED if offered else Stance.OPEN
     if of_posting and not HAS.search(said) and not _MYSELF.search(said):
         return Stance.OPEN
     if _SOUNDS.search(said) or (mark == "?" and not first):

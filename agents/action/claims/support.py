@@ -7,7 +7,7 @@ from agents.action.claims.claim import Claim, ClaimKind, Stance
 from agents.action.claims.language import is_latin
 from agents.action.claims.numbers import Number, numbers_of
 from agents.action.claims.phrases import phrases_in
-from agents.action.claims.words import lexicon, lexicon_map, plain, stem, stems, words_in
+from agents.action.claims.words import lexicon, lexicon_map, plain, stem, stems, tables, words_in
 from agents.domain.opportunity import Opportunity
 from agents.domain.pay import Pay
 from agents.domain.profile import Profile
@@ -15,6 +15,9 @@ from agents.domain.skill import canonical_skill, skills_in
 
 # "I would begin with three drafts": a plan may count a little.
 _SMALL_MAX = 5
+# A larger number that the profile has too is the same one, whatever it counts there.
+_CHANCE_MAX = 10
+_STRICT = frozenset(("year", "money", "%"))
 _BOUNDS = stems(("least", "over", "minimum"))
 _UNITS_SAID = {"year": "year", "month": "month"}
 
@@ -58,6 +61,24 @@ class Known:
         """The one name of each skill."""
         listed = {canonical_skill(skill) for skill in self._listed}
         return frozenset(listed | set(skills_in(self.text)) | set(skills_in(self.text.title())))
+
+    @cached_property
+    def umbrellas(self) -> frozenset[str]:
+        """Fields that the skills are of: `web development` by React."""
+        known = {skill.lower() for skill in self.skills}
+        return frozenset(
+            canonical_skill(field)
+            for field, of in tables("umbrellas").items()
+            if any(f" {skill} " in f" {of} " for skill in known)
+        )
+
+    @cached_property
+    def initials(self) -> frozenset[str]:
+        """What runs of two to five words are abbreviated by: `qts` for qualified teacher status."""
+        first = [word.plain[0] for word in words_in(self.text)]
+        return frozenset(
+            "".join(first[at : at + many]) for many in range(2, 6) for at in range(len(first))
+        )
 
     @cached_property
     def numbers(self) -> tuple[Number, ...]:
@@ -108,7 +129,7 @@ def backed(claim: Claim, profile: Known, posting: Known) -> bool:
             open_ = claim.stance is not Stance.CLAIMED
             return _number_backed(claim, profile) or (open_ and _number_named(claim, posting))
         case _ if claim.phrase:
-            return _phrase_backed(claim, profile)
+            return _phrase_backed(claim, profile, posting)
         case _ if claim.near:
             return _words_backed(claim, profile)
         case _:
@@ -120,7 +141,7 @@ def _skill_backed(claim: Claim, profile: Known, posting: Known) -> bool:
     said = [stem(word.plain) for word in words_in(claim.text)]
     if claim.stance is Stance.DENIED or claim.near <= profile.skills | {"english"}:
         return True
-    if f" {' '.join(said)} " in profile.stemmed:
+    if f" {' '.join(said)} " in profile.stemmed or claim.near & profile.umbrellas:
         return True
     if claim.stance is not Stance.OPEN:
         return False
@@ -138,9 +159,11 @@ def _words_backed(claim: Claim, profile: Known) -> bool:
 
 def _name_backed(claim: Claim, profile: Known, posting: Known) -> bool:
     said = {word.plain for word in words_in(claim.text)}
-    if said <= profile.words:
+    if said <= profile.words or (claim.text.isupper() and said <= profile.initials):
         return True
     if claim.stance is not Stance.CLAIMED:
+        if stems(said) <= posting.stems:
+            return True
         return _continents(said) <= _continents(profile.words | posting.words)
     return claim.kind is ClaimKind.NAME and said <= profile.words | posting.headline
 
@@ -150,13 +173,15 @@ def _continents(words: frozenset[str] | set[str]) -> set[str]:
     return {lexicon_map("continents").get(word, word) for word in words}
 
 
-def _phrase_backed(claim: Claim, profile: Known) -> bool:
+def _phrase_backed(claim: Claim, profile: Known, posting: Known) -> bool:
     for phrase, start, end in phrases_in(claim.text, 0, len(claim.text)):
         if phrase.kind is not claim.kind or end - start < len(claim.text):
             continue
         if phrase.backed_by is not None and phrase.backed_by.search(profile.text):
             return True
     said = {word.plain for word in words_in(claim.text)} - lexicon("stop_words")
+    if claim.stance is Stance.OPEN and stems(said) <= posting.stems:
+        return True
     return all(stem(word) in profile.stems for word in said)
 
 
@@ -174,11 +199,14 @@ def _number_named(claim: Claim, posting: Known) -> bool:
 
 
 def _number_backed(claim: Claim, profile: Known) -> bool:
+    if (claim.unit or "").startswith("#") and plain(claim.text) in profile.words:
+        return True  # "second place" by "came second"
     if claim.value is None:
         return _vague_backed(claim, profile)
-    return any(
-        _same(claim, number, profile) or _exceeds(number, claim) for number in profile.numbers
-    )
+    if any(_same(claim, number, profile) or _exceeds(number, claim) for number in profile.numbers):
+        return True
+    years = [n.value for n in profile.numbers if n.unit == "year" and n.value is not None]
+    return claim.unit == "year" and len(years) > 1 and claim.value == sum(years)
 
 
 def _exceeds(number: Number, claim: Claim) -> bool:
@@ -194,9 +222,13 @@ def _same(claim: Claim, number: Number, profile: Known) -> bool:
         return False
     if claim.kind is ClaimKind.YEAR or claim.unit == number.unit is not None:
         return True
+    if _STRICT.isdisjoint((claim.unit, number.unit)) and (claim.value or 0) > _CHANCE_MAX:
+        return True
     if claim.unit is not None:
         return number.unit is None and not profile.latin
     if number.unit is not None and number.unit in claim.near:
+        return True
+    if number.unit is None and (claim.value or 0) <= _SMALL_MAX:
         return True
     return not claim.near or bool(claim.near & number.near)
 

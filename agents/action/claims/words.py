@@ -10,6 +10,7 @@ from importlib.resources import files
 
 _TOKEN = re.compile(r"\d+(?:[.,]\d+)*[^\W\d_]*\+?|[^\W_]+(?:['’.&][^\W_]+)*[+#]*")
 _ENDINGS = (
+    *("ating", "ated", "ates", "ate"),
     *("ators", "ator", "ations", "ation", "ments", "ment", "ings", "ing", "ions", "ion", "ists"),
     *("ist", "ers", "er", "ors", "or", "ies", "ied", "ed", "es", "s", "ly", "e", "y"),
 )
@@ -87,6 +88,11 @@ def lexicon(name: str) -> frozenset[str]:
 def lexicon_map(name: str) -> dict[str, str]:
     """What each word of a table in `lexicon.json` stands for: `yrs` for `year`."""
     return {word: meaning for meaning, listed in _tables()[name].items() for word in listed.split()}
+
+
+def tables(name: str) -> dict[str, str]:
+    """A table of `lexicon.json` as it stands there."""
+    return _tables()[name]
 
 
 @lru_cache(maxsize=1)

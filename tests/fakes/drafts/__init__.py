@@ -14,11 +14,9 @@ from agents.domain.pay import Pay
 from agents.domain.profile import Profile
 from tests.fakes.clock import NOON
 
-HONEST = tuple(
-    f"honest{part}.json" for part in ("", "_2", "_3", "_4", "_5", "_6", "_7", "_8", "_9", "_10")
-)
+HONEST = ("honest.json", *(f"honest_{part}.json" for part in range(2, 14)))
 """The first is what the rules were made by; the others were written after the rules stood."""
-HELD_OUT = tuple(f"held_out_{part}.txt" for part in range(1, 8))
+HELD_OUT = tuple(f"held_out_{part}.txt" for part in range(1, 9))
 _FOLDER = Path(__file__).parent
 _GAP = re.compile(r"\[fill in:[^\[\]]*\]")
 
