@@ -18,6 +18,7 @@ from agents.action.claims.words import common_words, lexicon, words_in
 from agents.domain.opportunity import Opportunity
 
 _SMALL_MAX = 5
+_MANY = 1_000
 _ASKED_WITHIN = 80
 _TITLE_PARTS = re.compile(r"[,;:|()/–—]|\s-\s")
 _I_AM = re.compile(
@@ -120,6 +121,8 @@ class _Carrier:
     def repeated(self, claim: Claim) -> Claim:
         """The claim of a number or a name, which the posting backs too where nothing is told of
         the applicant: `I can do the 20 hours that you ask for`."""
+        if self.clause.owned:
+            return claim
         behind = self.text[claim.span.end : min(self.sentence.end, claim.span.end + _ASKED_WITHIN)]
         told = self.clause.tells_before(claim.span.end) and not _AS_ASKED.search(behind)
         if self.stance is Stance.CLAIMED and not told:
@@ -213,7 +216,8 @@ def _counted(text: str, clause: Clause, in_skills: frozenset[int]) -> Iterator[N
             continue
         if small and before and before[-1] in lexicon("before_counts"):
             continue
-        if number.unit is None and before and before[-1] in lexicon("numbered"):
+        plain = number.unit is None and not number.year
+        if plain and before and before[-1] in lexicon("numbered"):
             continue
         yield number
 
@@ -235,11 +239,14 @@ def _in_passing(number: Number, carrier: _Carrier, stance: Stance) -> bool:
     if stance is not Stance.OPEN or number.year or number.unit in _MEASURES:
         return False
     text, clause = carrier.text, carrier.clause.span
+    word = text[number.start : number.end]
+    if number.value is None and word.endswith("ed"):  # "sales doubled" tells of a result
+        return False
     if number.unit != "year" and _PLANS.search(text, clause.start, number.start):
         return True
     if number.value is not None and number.value <= _SMALL_MAX:
         return True
-    of_the_world = carrier.stance is Stance.OPEN
+    of_the_world = carrier.stance is Stance.OPEN and (number.value or 0) < _MANY
     return of_the_world and not any(c.isdigit() for c in text[number.start : number.end])
 
 

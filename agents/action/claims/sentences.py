@@ -21,6 +21,7 @@ GAP = re.compile(r"\[fill in:[^\[\]\n]{0,300}\]", re.IGNORECASE)
 MASK = "▮"
 # "SwiftUI: [fill in: ...]" leaves it to the applicant.
 _LABELS_GAP = re.compile(rf"\s*[:–—-]\s*{MASK}")
+_POINTS_ON = ("as follows", "is this", "are these", "with these", "with this", "the following")
 _MINE_IS_GAP = re.compile(r"my (?:[\w'-]+ ){1,5}(?:is|are|would be)$")
 _BEFORE_GAP = re.compile(rf"[,:–—-]\s*{MASK}")
 _BULLET = re.compile(r"[ \t]*(?:[-*•–—·>]+|\d{1,2}[.)])[ \t]+")
@@ -67,13 +68,15 @@ _HAVING = frozenset(
 @dataclass(frozen=True, slots=True)
 class Clause:
     """A clause, its words and whom it speaks of. `first` is whether the applicant is named,
-    `taken_up` whether another clause says of it that it is so: `..., both of which I use`."""
+    `taken_up` whether another clause says of it that it is so: `..., both of which I use`, and
+    `owned` whether it is even the applicant's doing: `..., and I wrote them`."""
 
     span: Span
     words: tuple[Word, ...]
     stance: Stance
     first: bool
     taken_up: bool = False
+    owned: bool = False
 
     def tells_before(self, end: int) -> bool:
         """Whether words up to the place `end` say what the applicant has or did: `my`, `worked`.
@@ -163,7 +166,8 @@ def _with_stances(
         first = FIRST.search(said) is not None
         if _MINE_IS_GAP.match(said) and MASK in text[span.end - 2 : span.end + 2]:
             stance = Stance.DENIED
-        if (not first or said.startswith("my ")) and _leaves_to_gap(text, span, said):
+        points_on = not first or said.startswith("my ") or said.endswith(_POINTS_ON)
+        if points_on and _leaves_to_gap(text, span, said):
             stance = Stance.DENIED
         unsaid = stance is None
         if stance is None:
@@ -171,10 +175,16 @@ def _with_stances(
             carried = before is not None and not OWN.search(said)
             stance = before.stance if before is not None and carried else Stance.CLAIMED
         clauses.append(Clause(span, words, stance, first))
-        if len(clauses) == 2 and bare and stance is Stance.OPEN:
-            clauses[0] = replace(clauses[0], stance=Stance.OPEN)
-        bare = len(clauses) == 1 and unsaid and not OWN.search(said) and not HAS.search(said)
+        if len(clauses) == 1:
+            bare = unsaid and not OWN.search(said) and not HAS.search(said)
         _look_back(clauses, said)
+    others = {(clause.stance, clause.first) for clause in clauses[1:]}
+    if (
+        bare
+        and others
+        and others <= {(Stance.OPEN, True), (Stance.OPEN, False), (Stance.DENIED, False)}
+    ):
+        clauses[0] = replace(clauses[0], stance=Stance.OPEN)
     return tuple(clauses)
 
 
@@ -182,7 +192,7 @@ def _leaves_to_gap(text: str, clause: Span, said: str) -> bool:
     """Whether a gap says what the clause would: `Kafka: [fill in: ...]`, `As for Kafka, [...]`."""
     if TOPIC.search(said):
         return _BEFORE_GAP.search(text, clause.start, clause.end + 3) is not None
-    short = len(said.split()) <= 6 or said.endswith(("as follows", "is this", "are these"))
+    short = len(said.split()) <= 6 or said.endswith(_POINTS_ON)
     return _LABELS_GAP.match(text, clause.end) is not None and short
 
 
@@ -190,15 +200,15 @@ def _look_back(clauses: list[Clause], said: str) -> None:
     """What the last clause says of those before it: `..., which I use` claims what they name, and
     `Kafka: not yet` denies it."""
     last = clauses[-1]
+    owned = bool(TAKES_UP.search(said))
     for at, clause in enumerate(clauses[:-1]):
         topic = TOPIC.search(" ".join(word.text.lower() for word in clause.words))
-        back = BACK.search(said) or TAKES_UP.search(said) or topic
+        back = BACK.search(said) or owned or topic
         claimed = last.stance is Stance.CLAIMED and last.first and back
-        if clause.stance is Stance.OPEN and claimed:
-            taken = Clause(clause.span, clause.words, Stance.CLAIMED, clause.first, taken_up=True)
-            clauses[at] = taken
+        if claimed and (clause.stance is Stance.OPEN or (owned and not clause.first)):
+            clauses[at] = replace(clause, stance=Stance.CLAIMED, taken_up=True, owned=owned)
         elif last.stance is Stance.DENIED and at == len(clauses) - 2 and _deniable(clause):
-            clauses[at] = Clause(clause.span, clause.words, Stance.DENIED, clause.first)
+            clauses[at] = replace(clause, stance=Stance.DENIED)
 
 
 def _deniable(clause: Clause) -> bool:

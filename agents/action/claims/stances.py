@@ -16,17 +16,22 @@ _NO_CLAIM_BY_YEAR = (
 )
 # What takes up the clause before: "both of which I use", "is one I more than meet", "I have it".
 BACK = re.compile(
-    r"\b(?:which|something|one|that|skills|tools|things) (?:i|we)\b|\b(?:of|with|in) which\b"
+    r"\b(?:which|something|one|(?<!so )that|skills|tools|things) (?:i|we)\b"
+    r"|\b(?:of|with|in) which\b"
     r"|\b(?:so|as) (?:do|have|am|did) (?:i|we)\b|\band i (?:do|have|am|can)$"
     r"|^(?:and |as )?i (?:do|have|am)$"
     r"|^(?:\w+ )?(?:both|all|each|these|those) (?:of )?(?:\w+ )?(?:i|are|is|my)\b"
 )
 TAKES_UP = re.compile(
-    r"\b(?:have|had|use|used|using|know|with|in|did|done|do|meet|match|tick|fit|bring|offer"
+    r"^what (?:i|we) (?:\w+ed|built|wrote|rewrote|made|ran|led|did)\b"
+    r"|\b(?:have|had|use|used|using|know|with|in|did|done|do|meet|match|tick|fit|bring|offer"
     r"|cover|of"
     r"|exceed|satisfy|check|ran|run|operate|built|describes?) (?:\w+ ){0,2}?(?:it|them|these"
     r"|those|both|all"
     r"|everything|each|every one|boxes)\b"
+    r"|\b(?:done|do|did) (?:so|that|this|just|exactly)\b"
+    r"|\b(?:i|we)(?: (?!would|could|will|hope|want|like|love|enjoy|need|look|see|understand|read"
+    r"|find|think|miss|lack|don't|do|can|appreciate|value|see)\w+){1,4} (?:both|them)\b"
     r"|\b(?:these|those|they|both|all) are (?:\w+ )?(?:tools|skills|things|what)\b"
     r"|\b(?:that|this)(?: is|'s| describes| matches)? (?:me|what i|exactly what|precisely what)\b"
 )
@@ -56,7 +61,9 @@ _DENIED = re.compile(
 )
 DENIED_NOT = re.compile(
     r"\bnot (?:only|just|new|merely)\b|^(?:nothing|none|nobody|few)\b|\bhardly\b"
-    r"|\bthere (?:is|are) (?:no|not)\b|\bstranger\b|\bno (?:secret|trouble|time)"
+    r"|\b(?:never|not) (?:\w+ ){0,3}(?:mystery|foreign|strange|obstacle|hurdle|secret)\b"
+    r"|\bthere (?:is|are) (?:no|not|nothing|little|few|hardly)\b|\bstranger\b"
+    r"|\bno (?:secret|trouble|time)"
 )
 _OPEN = re.compile(
     r"^to the\b|\b(?:apply|applying|application|applicants|interested|interests?|excited"
@@ -99,6 +106,8 @@ HAS = re.compile(
     r"|familiar\w*"
     r"|about me|versed|comfortable(?! with the (?:idea|prospect|hours|rate|terms|schedule"
     r"|pace))|speak|native|credential\w*|qualif\w+|strengths?|already"
+    r"|(?:i|we) (?:was|were) an?"
+    r"|(?:i|we) read (?!your|the|that|about|through|this|with|on|it|of|in|how|an?\b|and)"
     r"|been|helped|did|spent|back (?:in|at|when|then)"
     r"|made|sold|taught|gave|took"
     r"|kept|drove|met|found|won|(?<!the )(?<!a )(?<!your )(?<!well )paid"
@@ -135,7 +144,7 @@ _IMPERSONAL = re.compile(
 _PASSIVE = re.compile(r"\b(?:will|would|to|can|may|must|should) be (?:\w+ly )?\w+")
 # "I appreciate that a native speaker will proofread", "with people who know it": others' deeds.
 _OF_THIRDS = re.compile(
-    r"\b(?:appreciate|like|see|note|understand|read|gather|noticed?|hope|saw|reali[sz]e) that"
+    r"\b(?:appreciate|like|see|note|understand|read|gather|noticed?|saw|reali[sz]e) that"
     r" (?!.*\b(?:i|my|me|mine|we|our)\b).*$"
     r"|(?<!few )(?<!rare )\b(?:people|someone|somebody|anyone|person|speaker"
     r"|(?!us\b|as\b)\w+s) (?:who|with (?:an? )?(?:experience|background|knowledge|skills))"

@@ -179,7 +179,7 @@ def _phrase_backed(claim: Claim, profile: Known, posting: Known) -> bool:
             continue
         if phrase.backed_by is not None and phrase.backed_by.search(profile.text):
             return True
-    said = {word.plain for word in words_in(claim.text)} - lexicon("stop_words")
+    said = {word.plain for word in words_in(claim.text)} - lexicon("stop_words") - lexicon("trades")
     if claim.stance is Stance.OPEN and stems(said) <= posting.stems:
         return True
     return all(stem(word) in profile.stems for word in said)
