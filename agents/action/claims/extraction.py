@@ -28,7 +28,7 @@ _OF_POSTING = re.compile(r"\b(?:the|your|this|these|its)\s(?:\w+\s)?$", re.IGNOR
 # "The eight to ten visits a day that you describe".
 _AS_ASKED = re.compile(
     r"\b(?:you|the posting)(?: have|'ve| also)? (?:describe|mention|list|name|ask|offer|plan|need"
-    r"|want|state|give|expect|quote|propose|set|call|require|suggest|schedule|advertise)",
+    r"|want|state|give|expect|quote|propose|set|call|require|suggest|schedule|advertise|provide|hold|share|collect|note|run)",
     re.IGNORECASE,
 )
 # What is proposed may have numbers of its own.
@@ -228,7 +228,7 @@ def _of_experience(number: Number, carrier: _Carrier) -> bool:
     if not (number.year or number.unit == "year"):
         return False
     behind = carrier.text[number.end : min(carrier.sentence.end, number.end + _ASKED_WITHIN)]
-    asked = carrier.text[max(0, number.start - 12) : number.start].endswith(("the ", "period of "))
+    asked = carrier.text[max(0, number.start - 12) : number.start].endswith(("the ", " of "))
     return not (asked and _AS_ASKED.search(behind))
 
 

@@ -14,6 +14,7 @@ _CURRENCY = "$€£¥₹₦"
 _CODES = frozenset(("usd", "eur", "gbp", "inr", "chf", "dollars", "euros", "pounds", "rupees"))
 _DAYS_MAX = 31
 _BEHIND_ELLIPSIS = frozenset(("at", "as", "in", "with", "for", "of"))
+_DOUBLED_THINGS = frozenset(("work", "check", "checks", "room", "shift", "shifts", "role", "page"))
 _FRACTION = re.compile(
     r"(?:third|quarter|fifth|tenth)s?$|(?:two|three|four|five|six|eight|ten)fold$"
 )
@@ -208,6 +209,8 @@ def _vague(text: str, words: Sequence[Word], at: int) -> Number | None:
     fraction = _FRACTION.fullmatch(word) and at > 0
     if fraction and (words[at - 1].plain in ("a", "one", "two", "three", "by") or "fold" in word):
         return Number(words[at].start, words[at].end, None, None, near)
+    if word in ("double", "triple") and after and after[0] in _DOUBLED_THINGS:
+        return None
     if word in lexicon("vague"):
         unit = "year" if word == "decades" else None
         return Number(words[at].start, words[at].end, None, unit, near)

@@ -30,6 +30,7 @@ _CONTEXTS = (
         r"|have|will|can|would|needs?)\b)|being|became|worked as|role as|work as"
         r"|trained as) (?:an?|the) ")),
     (ClaimKind.EXPERIENCE, False, re.compile(
+        r"(?<!share )(?<!sharing )(?<!exchange )"
         r"\b(?:experienced?|expertise|background|skills?|skilled|knowledge|proficien\w+|familiar\w*"
         r"|versed|speciali[sz]\w+|trained|comfortable|hands-on|competent|practice|grounding"
         r"|foundations?|career|know-how|understanding|command|grasp|mastery|knack|flair|strengths?"

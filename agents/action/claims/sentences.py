@@ -22,7 +22,14 @@ MASK = "▮"
 # "SwiftUI: [fill in: ...]" leaves it to the applicant.
 _LABELS_GAP = re.compile(rf"\s*[:–—-]\s*{MASK}")
 _POINTS_ON = ("as follows", "is this", "are these", "with these", "with this", "the following")
-_MINE_IS_GAP = re.compile(r"my (?:[\w'-]+ ){1,5}(?:is|are|would be)$")
+_MINE_IS_GAP = re.compile(
+    r"(?:and )?(?:my (?:[\w'-]+ ){1,8}(?:is|are|would be|shows?|includes?|comprises?|covers?)"
+    r"|i (?:can|could) (?:start|begin)(?: on| from| in)?"
+    r"|i (?:am|would be) available(?: on| from| in)?)$"
+)
+_WISHING = re.compile(
+    r"(?:i|we)(?:'d|'ll|(?: \w+ly| also)? (?:would|will|could|can|may|might|hope|want|wish|plan))\b"
+)
 _BEFORE_GAP = re.compile(rf"[,:–—-]\s*{MASK}")
 _BULLET = re.compile(r"[ \t]*(?:[-*•–—·>]+|\d{1,2}[.)])[ \t]+")
 _END = re.compile(rf"[.!?…]+[\"”’')\]]*\s+(?=\S)|{MASK}[.]?\s+(?=[A-Z])")
@@ -46,6 +53,7 @@ _CLAUSE = re.compile(
     r"|\s+(?=the\s+(?:posting|description|ad|listing)\s)"
     r"|,?\s+and\s+(?=(?:am|have|has|had|was|would|will|can|could|hope|want|wish|look|like)\b)"
     r"|\s+and\s+(?=the\s+[\w’'-]+\s+(?:is|are|was|were|will|would)\s)"
+    rf"|(?<={MASK}),\s+"
     r"|,?\s+(?=(?:besides|apart from|aside from|unlike|except|in addition to)\b)"
     r"|,\s+(?=(?:and|so|but|while|yet|because|since)\s+(?:the|this|that|these|those|it|there|their)\s"
     r"(?!is\s+(?:me|what|exactly|precisely)\b))"
@@ -87,8 +95,11 @@ class Clause:
         mine = [at for at, word in enumerate(words) if FIRST.match(word.plain)]
         if not mine and (yours >= 0 or (words and words[0].plain not in _HAVING)):
             return False
-        words = words[mine[0] :] if mine else words
-        said = " ".join(word.text.lower() for word in words)
+        subjects = [at for at in mine if words[at].plain in ("i", "we")]
+        words = words[(subjects or mine or [0])[-1 if subjects else 0] :]
+        said = " ".join(word.text.lower().replace("’", "'") for word in words)
+        if _WISHING.match(said):
+            return False
         return HAS.search(said) is not None or any(
             word.plain.endswith("ed")
             and word.plain not in lexicon("states")
@@ -164,7 +175,7 @@ def _with_stances(
         said = " ".join(word.text.lower().replace("’", "'") for word in words)
         stance = stance_of(said, words, organisation, text[span.end : span.end + 1])
         first = FIRST.search(said) is not None
-        if _MINE_IS_GAP.match(said) and MASK in text[span.end - 2 : span.end + 2]:
+        if _MINE_IS_GAP.match(said) and text[words[-1].end :].lstrip().startswith(MASK):
             stance = Stance.DENIED
         points_on = not first or said.startswith("my ") or said.endswith(_POINTS_ON)
         if points_on and _leaves_to_gap(text, span, said):

@@ -112,15 +112,17 @@ HAS = re.compile(
     r"|made|sold|taught|gave|took"
     r"|kept|drove|met|found|won|(?<!the )(?<!a )(?<!your )(?<!well )paid"
     r"|sent|spoke|went|came|rose|fell"
-    r"|became|(?:after|during) (?!th|your|it\b|we\b|you|delivery|launch)|shipped|wrote"
+    r"|became|(?:after|during) (?!an?\b|th|your|it\b|we\b|you|delivery|launch)|shipped|wrote"
     r"|designed|developed|created|ran|saved|grew|cut)\b"
-    r"|^(?:as an?|ex)\b|\bmy (?!plan|proposal|application|name|idea|time|next|own|letter|attention"
+    r"|^(?:as an?|ex)\b|\bmy"
+    r" (?!(?:strong |own |keen |full |first |main )?(?:plan|claim|proposal|application|name"
+    r"|idea|time|next|own|letter|attention"
     r"|part|pleasure"
     r"|thanks|interest|schedule|needs|mind|way|view|question|questions|hours|calendar"
     r"|first|project|approach|goal|hope|best|list|aim|intention|motivation|reply|impression"
     r"|view|focus"
     r"|enthusiasm|curiosity|attitude|commitment|availability|reasons?|thoughts|message|contribution"
-    r"|interview|suggestion|guess|willingness|desire|ambition|curriculum|résumé|cv|sample|full)"
+    r"|interview|suggestion|guess|willingness|desire|ambition|curriculum|résumé|cv|sample|full))"
 )
 _POSTING = re.compile(
     r"^(?:(?:and|but|or|so|while|because|since|as|that|which|who|where|if|when|what|why|how|also"
@@ -160,6 +162,9 @@ _MYSELF = re.compile(
     r"(?<!tell )(?<!let )(?<!give )(?<!to )(?<!interests )(?<!suits )(?<!show )(?<!for )"
     r"\b(?:me|mine|myself|us)\b"
 )
+_ASKS_ONESELF = re.compile(
+    r"(?:have|do|am|can|did|was|will|would|could|what|how|why|where) (?:i|we|\w+ i)\b"
+)
 _SOUNDS = re.compile(r"\bsounds? \w+")
 # "Your list of skills": what is asked for, by words of having.
 _OF_YOURS = re.compile(
@@ -174,7 +179,8 @@ _OF_OTHERS = re.compile(
 )
 # "You will find an engineer with ten years": about the posting in form only.
 _OFFERED = re.compile(
-    r"\b(?:you(?:'ll| will| would|'d)? (?:will )?(?:get|find|gain|hire|have|receive)|in me|hire"
+    r"\b(?:you(?:'ll| will| would|'d)? (?:get|find|gain|hire|receive)"
+    r"|you(?:'ll| will| would|'d) have|in me|hire"
     r"|(?:strong|ideal|right|perfect|excellent|good|great|suitable|experienced|committed|reliable)"
     r" (?:candidate|applicant)|(?:candidate|applicant) (?:who|with)|someone like"
     r"|your (?:next|new|future|ideal|man|woman))\b"
@@ -238,7 +244,7 @@ def stance_of(
         return Stance.CLAIMED if offered else Stance.OPEN
     if of_posting and not HAS.search(said) and not _MYSELF.search(said):
         return Stance.OPEN
-    if _SOUNDS.search(said) or (mark == "?" and not first):
+    if _SOUNDS.search(said) or (mark == "?" and (not first or _ASKS_ONESELF.match(said))):
         return Stance.OPEN
     impersonal = _IMPERSONAL.search(said) and not DENIED_NOT.search(said)
     if impersonal and not first and not HAS.search(said):

@@ -242,6 +242,8 @@ def _vague_backed(claim: Claim, profile: Known) -> bool:
     word = plain(claim.text)
     if stem(word) in profile.stems:
         return True
+    if word in ("few", "several", "some") and any(number.year for number in profile.numbers):
+        return True  # since a year
     least, most = _RANGES.get(word, (1, 0))
     return any(
         number.unit == claim.unit and number.value is not None and least <= number.value <= most
