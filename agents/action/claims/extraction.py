@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from agents.action.claims.claim import Claim, ClaimKind, Span, Stance
+from agents.action.claims.clauses import Clause
 from agents.action.claims.contacts import contacts_in
 from agents.action.claims.language import is_english
 from agents.action.claims.names import names_in
 from agents.action.claims.numbers import Number, numbers_in
 from agents.action.claims.objects import items_in
 from agents.action.claims.phrases import phrases_in
-from agents.action.claims.sentences import Clause, Sentence, masked, sentences_in
+from agents.action.claims.sentences import Sentence, masked, sentences_in
 from agents.action.claims.skills import skill_spans
 from agents.action.claims.stances import PENDING, TAKES_UP
 from agents.action.claims.words import common_words, lexicon, words_in

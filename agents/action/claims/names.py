@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agents.action.claims.claim import ClaimKind
-from agents.action.claims.sentences import MASK
-from agents.action.claims.words import OF_THINGS, Word, lexicon, lexicon_map
+from agents.action.claims.words import MASK, OF_THINGS, Word, lexicon, lexicon_map
 
 _WORK = re.compile(
     r"\b(?:work\w*|intern\w*|employ\w*|years?|months?|time|role|job|stint|career|joined|left"

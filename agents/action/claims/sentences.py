@@ -1,36 +1,13 @@
 """Sentences and clauses of a draft, and whom each clause speaks of."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from agents.action.claims.claim import Span, Stance
-from agents.action.claims.stances import (
-    BACK,
-    DENIED_NOT,
-    FIRST,
-    HAS,
-    OWN,
-    TAKES_UP,
-    TOPIC,
-    stance_of,
-)
-from agents.action.claims.words import Word, lexicon, words_in
+from agents.action.claims.claim import Span
+from agents.action.claims.clauses import Clause, clauses_in
+from agents.action.claims.words import MASK, lexicon, words_in
 
 GAP = re.compile(r"\[fill in:[^\[\]\n]{0,300}\]", re.IGNORECASE)
-MASK = "▮"
-# "SwiftUI: [fill in: ...]" leaves it to the applicant.
-_LABELS_GAP = re.compile(rf"\s*[:–—-]\s*{MASK}")
-_POINTS_ON = ("as follows", "is this", "are these", "with these", "with this", "the following")
-_MINE_IS_GAP = re.compile(
-    r"(?:and )?(?:my (?:[\w'-]+ ){1,8}(?:is|are|would be|shows?|includes?|comprises?|covers?)"
-    r"|i (?:can|could) (?:start|begin)(?: on| from| in)?"
-    r"|i (?:am|would be) available(?: on| from| in)?)$"
-)
-_WISHING = re.compile(
-    r"(?:i|we)(?:'d|'ll|(?: \w+ly| also)? (?:would|will|could|can|may|might|hope|want|wish|plan))\b"
-)
-_BEFORE_GAP = re.compile(rf"[,:–—-]\s*{MASK}")
 _BULLET = re.compile(r"[ \t]*(?:[-*•–—·>]+|\d{1,2}[.)])[ \t]+")
 _END = re.compile(rf"[.!?…]+[\"”’')\]]*\s+(?=\S)|{MASK}[.]?\s+(?=[A-Z])")
 _ABBREVIATED = re.compile(
@@ -62,50 +39,6 @@ _CLAUSE = re.compile(
     r"|,\s+(?=(?:which|both|two of|all of|as\s+do|and\s+so|and\s+both|and\s+these|and\s+all)\b)",
     re.IGNORECASE,
 )
-
-
-_YOURS = frozenset(("you", "your", "yours", "you're", "you've"))
-_BEFORE_DEEDS = frozenset(
-    ("i", "we", "have", "had", "and", "then", "also", "or", "but", "once", "even")
-)
-_HAVING = frozenset(
-    ("with", "having", "after", "experienced", "skilled", "proficient", "as", "from", "over")
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Clause:
-    """A clause, its words and whom it speaks of. `first` is whether the applicant is named,
-    `taken_up` whether another clause says of it that it is so: `..., both of which I use`, and
-    `owned` whether it is even the applicant's doing: `..., and I wrote them`."""
-
-    span: Span
-    words: tuple[Word, ...]
-    stance: Stance
-    first: bool
-    taken_up: bool = False
-    owned: bool = False
-
-    def tells_before(self, end: int) -> bool:
-        """Whether words up to the place `end` say what the applicant has or did: `my`, `worked`.
-        What comes behind a "your" is the posting's."""
-        words = [word for word in self.words if word.start < end]
-        yours = max((at for at, w in enumerate(words) if w.plain in _YOURS), default=-1)
-        words = words[yours + 1 :]
-        mine = [at for at, word in enumerate(words) if FIRST.match(word.plain)]
-        if not mine and (yours >= 0 or (words and words[0].plain not in _HAVING)):
-            return False
-        subjects = [at for at in mine if words[at].plain in ("i", "we")]
-        words = words[(subjects or mine or [0])[-1 if subjects else 0] :]
-        said = " ".join(word.text.lower().replace("’", "'") for word in words)
-        if _WISHING.match(said):
-            return False
-        return HAS.search(said) is not None or any(
-            word.plain.endswith("ed")
-            and word.plain not in lexicon("states")
-            and (before is None or before in _BEFORE_DEEDS or before.endswith("ly"))
-            for before, word in zip((None, *(w.plain for w in words)), words, strict=False)
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,65 +96,4 @@ def _clauses(text: str, sentence: Span, organisation: frozenset[str]) -> tuple[C
     ends = [*(cut[0] for cut in cuts), sentence.end]
     spans = [Span(s, e) for s, e in zip(starts, ends, strict=True) if s < e]
     read = [(span, tuple(words_in(text, span.start, span.end))) for span in spans]
-    return _with_stances(text, read, organisation)
-
-
-def _with_stances(
-    text: str, read: Sequence[tuple[Span, tuple[Word, ...]]], organisation: frozenset[str]
-) -> tuple[Clause, ...]:
-    clauses: list[Clause] = []
-    bare = False  # whether the first clause only names what the next one speaks of
-    for span, words in read:
-        said = " ".join(word.text.lower().replace("’", "'") for word in words)
-        stance = stance_of(said, words, organisation, text[span.end : span.end + 1])
-        first = FIRST.search(said) is not None
-        if _MINE_IS_GAP.match(said) and text[words[-1].end :].lstrip().startswith(MASK):
-            stance = Stance.DENIED
-        points_on = not first or said.startswith("my ") or said.endswith(_POINTS_ON)
-        if points_on and _leaves_to_gap(text, span, said):
-            stance = Stance.DENIED
-        unsaid = stance is None
-        if stance is None:
-            before = clauses[-1] if clauses else None
-            carried = before is not None and not OWN.search(said)
-            stance = before.stance if before is not None and carried else Stance.CLAIMED
-        clauses.append(Clause(span, words, stance, first))
-        if len(clauses) == 1:
-            bare = unsaid and not OWN.search(said) and not HAS.search(said)
-        _look_back(clauses, said)
-    others = {(clause.stance, clause.first) for clause in clauses[1:]}
-    if (
-        bare
-        and others
-        and others <= {(Stance.OPEN, True), (Stance.OPEN, False), (Stance.DENIED, False)}
-    ):
-        clauses[0] = replace(clauses[0], stance=Stance.OPEN)
-    return tuple(clauses)
-
-
-def _leaves_to_gap(text: str, clause: Span, said: str) -> bool:
-    """Whether a gap says what the clause would: `Kafka: [fill in: ...]`, `As for Kafka, [...]`."""
-    if TOPIC.search(said):
-        return _BEFORE_GAP.search(text, clause.start, clause.end + 3) is not None
-    short = len(said.split()) <= 6 or said.endswith(_POINTS_ON)
-    return _LABELS_GAP.match(text, clause.end) is not None and short
-
-
-def _look_back(clauses: list[Clause], said: str) -> None:
-    """What the last clause says of those before it: `..., which I use` claims what they name, and
-    `Kafka: not yet` denies it."""
-    last = clauses[-1]
-    owned = bool(TAKES_UP.search(said))
-    for at, clause in enumerate(clauses[:-1]):
-        topic = TOPIC.search(" ".join(word.text.lower() for word in clause.words))
-        back = BACK.search(said) or owned or topic
-        claimed = last.stance is Stance.CLAIMED and last.first and back
-        if claimed and (clause.stance is Stance.OPEN or (owned and not clause.first)):
-            clauses[at] = replace(clause, stance=Stance.CLAIMED, taken_up=True, owned=owned)
-        elif last.stance is Stance.DENIED and at == len(clauses) - 2 and _deniable(clause):
-            clauses[at] = replace(clause, stance=Stance.DENIED)
-
-
-def _deniable(clause: Clause) -> bool:
-    said = " ".join(word.text.lower() for word in clause.words)
-    return not clause.first and not DENIED_NOT.search(said)
+    return clauses_in(text, read, organisation)

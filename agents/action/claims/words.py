@@ -15,6 +15,8 @@ _ENDINGS = (
     *("ist", "ers", "er", "ors", "or", "ies", "ied", "ed", "es", "s", "ly", "e", "y"),
 )
 
+MASK = "▮"
+"""What a gap is made of while claims are looked for: it is in no word."""
 OF_THINGS = ("tion", "sion", "ment", "ness", "ity", "ance", "ence", "ship", "ism", "ture", "ing")
 """Endings of nouns that name neither persons nor companies."""
 
