@@ -21,6 +21,7 @@ from agents.action.claims.words import MASK, Word, lexicon
 _LABELS_GAP = re.compile(rf"\s*[:–—-]\s*{MASK}")
 _BEFORE_GAP = re.compile(rf"[,:–—-]\s*{MASK}")
 _POINTS_ON = ("as follows", "is this", "are these", "with these", "with this", "the following")
+_ADDS = ("i would say", "i would add", "i can say", "i can add")
 _MINE_IS_GAP = re.compile(
     r"(?:and )?(?:my (?:[\w'-]+ ){1,8}(?:is|are|would be|shows?|includes?|comprises?|covers?)"
     r"|i (?:can|could) (?:start|begin)(?: on| from| in)?"
@@ -108,6 +109,8 @@ def _own_stance(
     said = _said(words)
     if _MINE_IS_GAP.match(said) and text[words[-1].end :].lstrip().startswith(MASK):
         return Stance.DENIED
+    if said.endswith(_ADDS) and _LABELS_GAP.match(text, span.end):
+        return Stance.OPEN
     points_on = FIRST.search(said) is None or said.startswith("my ") or said.endswith(_POINTS_ON)
     if points_on and _leaves_to_gap(text, span, said):
         return Stance.DENIED
@@ -126,7 +129,7 @@ def _leaves_to_gap(text: str, clause: Span, said: str) -> bool:
     """Whether a gap says what the clause would: `Kafka: [fill in: ...]`, `As for Kafka, [...]`."""
     if TOPIC.search(said):
         return _BEFORE_GAP.search(text, clause.start, clause.end + 3) is not None
-    short = len(said.split()) <= 6 or said.endswith(_POINTS_ON)
+    short = len(said.split()) <= (14 if said.startswith("my ") else 6) or said.endswith(_POINTS_ON)
     return _LABELS_GAP.match(text, clause.end) is not None and short
 
 

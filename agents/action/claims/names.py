@@ -21,10 +21,6 @@ _TO_A_NAME = frozenset(("at", "for", "with", "from", "by", "of", "joined", "join
 _OFFERS = frozenset(
     ("role", "position", "opening", "internship", "job", "vacancy", "post", "team", "place", "spot")
 )
-# "Reproduce the leak": a command, which no name begins.
-_BEHIND_A_VERB = frozenset(
-    ("the", "a", "an", "my", "our", "what", "how", "why", "whether", "each", "every", "any")
-)
 _LABELS_GAP = re.compile(rf"\s*:\s*{MASK}")
 _OPENS_LINE = re.compile(r"[:(\[“\"„«]\s*$")
 
@@ -85,27 +81,26 @@ def _begins(text: str, words: Sequence[Word], at: int, common: frozenset[str]) -
         return True
     if word.plain in lexicon_map("number_words") or word.plain in lexicon_map("ordinals"):
         return True
-    following = words[at + 1].plain if at + 1 < len(words) else ""
-    # "Conflicts, retries and updates"
-    listed = text[word.end : word.end + 1] == "," and following.endswith("s")
-    after = words[at + 2].text if at + 2 < len(words) else "X"
-    listed |= following in ("and", "or") and after.islower()
-    return (
-        (listed and word.plain.endswith("s"))
-        or (word.plain.removesuffix("s") in common or f"{word.plain}s" in common)
-        or _is_plural(word.plain, following)
-        or word.plain.endswith(("ing", "ed", "ly", *OF_THINGS))
-        or following in _BEHIND_A_VERB
-    )
+    if word.plain.endswith(("ing", "ed", "ly", *OF_THINGS)):
+        return True
+    if word.plain.removesuffix("s") in common or f"{word.plain}s" in common:
+        return True
+    following = words[at + 1] if at + 1 < len(words) else None
+    return following is not None and not _is_named(text, word, following)
 
 
-def _is_plural(word: str, following: str) -> bool:
-    """Whether it is a plural with its verb, as `Grasslands rarely make`, not `Siemens taught`."""
-    if not word.endswith("s") or word.endswith(("ss", "us", "is")):
+def _is_named(text: str, word: Word, following: Word) -> bool:
+    """Whether what stands behind the first word of a sentence tells that it is a name: `Omio hired
+    me`, `Omio and N26`, `Omio, where`; not `Arrow keys`, `Compost that`, `Mules and carts`."""
+    between = text[word.end : following.start]
+    if following.capital or word.text != word.plain.capitalize():
+        return True  # a possessive, too
+    plural = word.plain.endswith("s") and not word.plain.endswith(("ss", "us", "is"))
+    if between.strip():
+        return not (plural and following.plain.endswith("s"))  # "Conflicts, retries and updates"
+    if plural and following.plain in ("and", "or", "are", "were", "have"):
         return False
-    return following.isalpha() and not (
-        following.endswith(("ed", "s")) or following in lexicon("behind_names")
-    )
+    return following.plain in lexicon("behind_names") or following.plain.endswith("ed")
 
 
 def _kind(words: Sequence[Word], name: Name) -> ClaimKind:

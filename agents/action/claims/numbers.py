@@ -206,6 +206,8 @@ def _vague(text: str, words: Sequence[Word], at: int) -> Number | None:
     if word in lexicon("stretches"):
         timed = [units[w] for w in after if w in units]
         return Number(words[at].start, words[at].end, None, timed[0], near) if timed else None
+    if word == "half" and [w.plain for w in words[max(0, at - 2) : at]] == ["and", "a"]:
+        return None  # of "a year and a half"
     fraction = _FRACTION.fullmatch(word) and at > 0
     if fraction and (words[at - 1].plain in ("a", "one", "two", "three", "by") or "fold" in word):
         return Number(words[at].start, words[at].end, None, None, near)

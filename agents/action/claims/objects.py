@@ -120,12 +120,14 @@ def _items(
     loose: bool,
 ) -> Iterator[Item]:
     first = next((i for i, word in enumerate(words) if word.start >= behind), None)
-    if first is None or words[first].plain in _NO_OBJECT | _VERBS:
+    if first is None or words[first].plain in _NO_OBJECT | _VERBS | {"your"}:
         return
     stops = lexicon("object_ends") | lexicon("did")  # "a diploma in economics, ran a farm"
     item: list[int] = []
     for at in range(first, min(len(words), first + _WORDS_MAX)):
         between = text[words[at - 1].end : words[at].start] if at > first else ""
+        if kind is ClaimKind.EMPLOYER and "," in between:
+            break
         link = words[at].plain in _LINKS
         ends = words[at].plain in stops
         if _ends_object(between) or (ends and (item or at > first)):

@@ -32,6 +32,7 @@ TAKES_UP = re.compile(
     r"|\b(?:done|do|did) (?:so|that|this|just|exactly)\b"
     r"|\b(?:i|we)(?: (?!would|could|will|hope|want|like|love|enjoy|need|look|see|understand|read"
     r"|find|think|miss|lack|don't|do|can|appreciate|value|see)\w+){1,4} (?:both|them)\b"
+    r"(?! (?:\w+s|of|the|and)\b)"
     r"|\b(?:these|those|they|both|all) are (?:\w+ )?(?:tools|skills|things|what)\b"
     r"|\b(?:that|this)(?: is|'s| describes| matches)? (?:me|what i|exactly what|precisely what)\b"
 )
@@ -115,7 +116,8 @@ HAS = re.compile(
     r"|became|(?:after|during) (?!an?\b|th|your|it\b|we\b|you|delivery|launch)|shipped|wrote"
     r"|designed|developed|created|ran|saved|grew|cut)\b"
     r"|^(?:as an?|ex)\b|\bmy"
-    r" (?!(?:strong |own |keen |full |first |main )?(?:plan|claim|proposal|application|name"
+    r" (?!(?:strong |own |keen |full |first |main )?(?:plan|claim|location|city"
+    r"|proposal|application|name"
     r"|idea|time|next|own|letter|attention"
     r"|part|pleasure"
     r"|thanks|interest|schedule|needs|mind|way|view|question|questions|hours|calendar"
@@ -162,6 +164,9 @@ _MYSELF = re.compile(
     r"(?<!tell )(?<!let )(?<!give )(?<!to )(?<!interests )(?<!suits )(?<!show )(?<!for )"
     r"\b(?:me|mine|myself|us)\b"
 )
+# "Having a mentor would be a benefit to me", "the people who worked there before 1995 will not".
+_IF_ONE_HAD = re.compile(r"^(?:and |but |so )?\w+ing (?:(?!i\b)\S+ ){1,8}(?:would|could|will) ")
+_OTHERS = re.compile(r"^(?:the |those |these |many |some |most |all )?(?:people|(?!us\b)\w+s) who ")
 _ASKS_ONESELF = re.compile(
     r"(?:have|do|am|can|did|was|will|would|could|what|how|why|where) (?:i|we|\w+ i)\b"
 )
@@ -248,6 +253,8 @@ def stance_of(
         return Stance.OPEN
     impersonal = _IMPERSONAL.search(said) and not DENIED_NOT.search(said)
     if impersonal and not first and not HAS.search(said):
+        return Stance.OPEN
+    if _IF_ONE_HAD.search(said) or (not first and _OTHERS.match(said)):
         return Stance.OPEN
     if not first and _of_the_world(said):
         return Stance.OPEN
