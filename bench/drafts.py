@@ -1,4 +1,5 @@
-"""How many inventions the checker of drafts lets through, and how many honest drafts it changes.
+"""How many inventions the checker of drafts lets through, and how many honest drafts it changes or
+rejects as a whole.
 
 The drafts are ours: `tests/fakes/drafts`. A changed honest draft counts as falsely rejected,
 however small the change is. `--wrong` also prints what was let through, and what was changed.
@@ -39,7 +40,8 @@ def main() -> None:
     print(_invented("generated", generated, wrong))
     for name in HELD_OUT:
         print(_invented(name, ((cases[0], draft) for draft in held_out(name)), wrong))
-    print(f"\n{'honest drafts':<22}{'drafts':>8}{'changed':>16}{'median ms':>12}{'most ms':>10}")
+    head = f"{'honest drafts':<22}{'drafts':>8}{'changed':>16}{'rejected':>10}"
+    print(f"\n{head}{'median ms':>12}{'most ms':>10}")
     for name in HONEST:
         print(_honest(name, honest_cases(name), wrong))
     if "--wrong" in sys.argv:
@@ -59,18 +61,20 @@ def _invented(name: str, drafts: Iterable[Invented], wrong: list[str]) -> str:
 
 
 def _honest(name: str, cases: Iterable[Case], wrong: list[str]) -> str:
-    changed, spent_ms = 0, []
+    changed, rejected, spent_ms = 0, 0, []
     for case in cases:
         for draft in case.drafts:
             begin = time.perf_counter()
             checked = check(draft, case.profile, case.opportunity)
             spent_ms.append((time.perf_counter() - begin) * 1_000)
             changed += checked.text != draft
+            rejected += checked.rejected is not None
             if checked.text != draft:
                 wrong.append(f"changed by {_named(checked)}:\n{checked.text}\n")
     share = f"{changed} ({changed / len(spent_ms):.0%})"
     median = statistics.median(spent_ms)
-    return f"{name:<22}{len(spent_ms):>8,}{share:>16}{median:>12.1f}{max(spent_ms):>10.1f}"
+    counts = f"{name:<22}{len(spent_ms):>8,}{share:>16}{rejected:>10}"
+    return f"{counts}{median:>12.1f}{max(spent_ms):>10.1f}"
 
 
 def _named(checked: Checked) -> str:
