@@ -51,6 +51,7 @@ from agents.store.people import PeopleStore
 from agents.store.postings import PostingStore
 from agents.store.runs import RunStore
 from agents.triage.agent import Asked, TriageAgent, Turn
+from agents.triage.grounding import REFUSED
 from agents.triage.memory import EXCHANGES_MAX, Exchange, remembered
 from agents.triage.tools import ChangeProfileCall, DraftCall, WrongCall, read_call
 from resilience.saga import (
@@ -208,7 +209,7 @@ class AskSteps:
         if talk.problems >= PROBLEMS_MAX:
             await self._runs.keep_text(state.run_id, "raw-triage", turn.raw)
             return await self._by_rules(state, talk, context, UNUSABLE, replaced=True)
-        words = f"That answer can't be used: {turn.problem}. Call a tool, or answer in words."
+        words = f"{REFUSED} {turn.problem}. Call a tool, or answer in words."
         said = (
             Message(role=Role.ASSISTANT, text=turn.raw[:1_000] or "(nothing)"),
             Message(role=Role.USER, text=words),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from agents.discovery.agent import SAMPLE, Discovery, SourceReport, failures
+from agents.domain.match import MatchMethod
 from agents.matching.agent import Matching
 
 SAMPLE_ONLY = (
@@ -41,6 +42,9 @@ def matching_notices(matching: Matching) -> Iterator[str]:
     if matching.matches:
         for word in matching.unheard:
             yield f"No posting that fits says “{word}”; ranked by the rest."
+    judged = sum(match.method is MatchMethod.LLM for match in matching.matches)
+    if 0 < judged < len(matching.matches):
+        yield f"The best {judged} were judged by AI; the others follow, ranked without it."
 
 
 def ai_notices(**why: str | None) -> Iterator[str]:

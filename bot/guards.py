@@ -29,7 +29,7 @@ from resilience.bulkhead import Priority
 from resilience.clock import Clock
 from resilience.deadline import deadline, no_deadline
 from resilience.errors import Refused
-from resilience.fault import BROKEN, CALLERS, TRANSIENT, Classify, Fault, FaultKind
+from resilience.fault import BROKEN, CALLERS, IN_VAIN, TRANSIENT, Classify, Fault, FaultKind
 from resilience.guard import CallEnded, Guard, GuardPolicy
 from resilience.saga import IllegalTransition, JournalUnavailable, LeaseLost, StepFailed
 
@@ -83,7 +83,8 @@ def log_trouble(guard: Guard) -> None:
             fails = True
             # The words of an error of ours; another's may quote what was asked.
             ours = isinstance(ended.error, LlmFailed | SourceFailed | TimeoutError)
-            log.warning("%s fails: %s", ended.name, ended.error if ours else type(ended.error))
+            told = str(ended.error) if ours else ""
+            log.warning("%s fails: %s", ended.name, told or type(ended.error).__name__)
         elif ended.error is None and fails:
             fails = False
             log.info("%s answers again", ended.name)
@@ -254,7 +255,7 @@ def tier_fault(error: Exception) -> Fault:
         case TierFailed(retry_after_s=float(wait_s)):
             return Fault(kind=FaultKind.THROTTLED, retry_after_s=wait_s)
         case TierFailed(transient=False):
-            return CALLERS  # such as a wrong key
+            return IN_VAIN  # such as a wrong key
         case _:
             return TRANSIENT
 

@@ -19,6 +19,9 @@ class FaultKind(StrEnum):
     """Too many calls: nobody asks until the dependency's time is over, then once more."""
     EXHAUSTED = "exhausted"
     """Out of credit or quota: nobody asks until somebody has seen that there is some again."""
+    IN_VAIN = "in vain"
+    """It got nothing, and a breaker learns nothing: a key that is not accepted, a request that is
+    refused, an answer that would have come too late for the caller. Whoever watches counts it."""
     CALLERS = "caller's"
     """The caller's own mistake or limit; says nothing of the dependency's health."""
 
@@ -38,6 +41,7 @@ class Fault:
 TRANSIENT = Fault(kind=FaultKind.TRANSIENT)
 BROKEN = Fault(kind=FaultKind.BROKEN)
 EXHAUSTED = Fault(kind=FaultKind.EXHAUSTED)
+IN_VAIN = Fault(kind=FaultKind.IN_VAIN)
 CALLERS = Fault(kind=FaultKind.CALLERS)
 
 Classify = Callable[[Exception], Fault]

@@ -20,7 +20,7 @@ from resilience.checks import above_zero
 from resilience.clock import Clock
 from resilience.deadline import deadline
 from resilience.errors import DeadlineCut, DeadlinePassed, RateLimited, Refused
-from resilience.fault import CALLERS, Classify, Fault, FaultKind, all_transient, classified
+from resilience.fault import CALLERS, IN_VAIN, Classify, Fault, FaultKind, all_transient, classified
 from resilience.hooks import Hooks, Listener
 from resilience.retry import Retry, RetryPolicy
 
@@ -68,7 +68,7 @@ class CallEnded(NamedTuple):
 
     @property
     def failed(self) -> bool:
-        """Whether the dependency did: a caller's own mistake, and a refusal, are none of its."""
+        """Whether the dependency gave nothing; a caller's mistake, and a refusal, don't count."""
         return self.fault not in {None, FaultKind.CALLERS}
 
 
@@ -306,7 +306,9 @@ class Guard:
         return self._bucket.peek(trace.key, trace.cost) - self.policy.bucket.wait_max_s
 
     def _classify(self, error: Exception) -> Fault:
-        if isinstance(error, (Refused, DeadlineCut)):
+        if isinstance(error, DeadlineCut):
+            return IN_VAIN
+        if isinstance(error, Refused):
             return CALLERS
         return classified(self._adapters, error)
 

@@ -16,7 +16,7 @@ import httpx
 
 from agents.llm.port import Answer, Finish, LlmFailed, Message, Prompt, ToolCall
 from agents.llm.tokens import prompt_tokens, tokens_of
-from resilience.fault import BROKEN, CALLERS, TRANSIENT, Fault, FaultKind
+from resilience.fault import BROKEN, IN_VAIN, TRANSIENT, Fault, FaultKind
 
 log = logging.getLogger(__name__)
 
@@ -232,9 +232,9 @@ def _refused(name: str, error: Any) -> LlmFailed:
         fault = Fault(kind=FaultKind.TRANSIENT, retry_after_s=wait_s)
         return LlmFailed(f"{name}: HTTP {status}", fault)
     if status in (401, 403):
-        return LlmFailed(f"{name}: HTTP {status}, its key is not accepted", CALLERS)
+        return LlmFailed(f"{name}: HTTP {status}, its key is not accepted", IN_VAIN)
     quoted = " ".join(str(said.get("message") or "").split())[:_QUOTED_MAX]
-    return LlmFailed(f"{name}: HTTP {status}{f' ({quoted})' if quoted else ''}", CALLERS)
+    return LlmFailed(f"{name}: HTTP {status}{f' ({quoted})' if quoted else ''}", IN_VAIN)
 
 
 def _said(body: object) -> Mapping[str, object]:

@@ -241,10 +241,11 @@ class _Scored:
 
 
 def _with_judgements(best: Sequence[RankedOpportunity], judged: Judged | None) -> Sequence[_Scored]:
-    """The postings, best first, by the model's score where it gave one; equal ones as they were."""
+    """The postings, best first: those that a model judged by its score, then those that it was not
+    asked about, whose scores don't compare with its; equal ones as they were."""
     by_id = {} if judged is None else judged.by_id
     scored = [_scored(one, by_id.get(one.opportunity.id)) for one in best]
-    return sorted(scored, key=lambda one: -one.score)
+    return sorted(scored, key=lambda one: (one.method is not MatchMethod.LLM, -one.score))
 
 
 def _cautions(one: _Scored) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from agents.llm.port import (
     ToolCall,
 )
 from agents.llm.tokens import pack_conversation
+from agents.triage.grounding import ungrounded
 from agents.triage.router import route
 from agents.triage.tools import CALLS, tools
 from resilience.deadline import deadline
@@ -32,7 +33,12 @@ CONVERSATION_TOKENS_MAX = 3_000
 REPLY_MAX = 2_000
 CALLS_MAX = 8
 """Of one turn."""
-_LINK = re.compile(r"\b(?:https?://|www\.)\S+", re.IGNORECASE)
+# Also without a scheme, where a path or a third name tells: `t.me/x`, not `Booking.com`, `Node.js`.
+_LINK = re.compile(
+    r"\b(?:https?://|www\.)\S+|[\w.+-]+@[\w-]+\.[\w.-]+"
+    r"|\b(?:[\w-]+\.)+[a-z]{2,}/\S+|\b(?:[\w-]+\.){2,}[a-z]{2,}\b",
+    re.IGNORECASE,
+)
 _NAMES = {call: name for name, call in CALLS.items()}
 
 log = logging.getLogger(__name__)
@@ -81,7 +87,7 @@ class TriageAgent:
             fast=True,
         )
         with deadline(asked.within_s, self._monotonic):
-            return _turn(await self._model.complete(prompt, asked.account))
+            return _turn(await self._model.complete(prompt, asked.account), asked.turns)
 
     def routed(self, text: str) -> Turn:
         """What the rules make of a text, as a model would say it."""
@@ -97,7 +103,7 @@ class TriageAgent:
         )
 
 
-def _turn(answer: Answer) -> Turn:
+def _turn(answer: Answer, turns: Sequence[Message]) -> Turn:
     match answer.finish:
         case Finish.REFUSED:
             return Turn(problem="the model refused to answer", raw=answer.text)
@@ -107,7 +113,8 @@ def _turn(answer: Answer) -> Turn:
     if answer.calls:
         return Turn(calls=answer.calls[:CALLS_MAX])
     reply = plain_reply(answer.text)
-    return Turn(reply=reply, problem=None if reply else "it is empty", raw=answer.text)
+    wrong = ungrounded(reply, turns) if reply else "it is empty"
+    return Turn(reply="" if wrong else reply, problem=wrong, raw=answer.text)
 
 
 def plain_reply(text: str) -> str:

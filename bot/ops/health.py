@@ -16,6 +16,7 @@ from resilience.breaker import CLOSED, BreakerView, Mode
 from resilience.health import Reading
 from resilience.saga import RunStatus
 
+_UNNEEDED_AFTER = timedelta(minutes=5)
 AGENTS_OF_KIND = {"scout": "discovery", "ask": "triage"}
 """The agent that a new run of each kind waits for."""
 
@@ -123,11 +124,13 @@ class DependencyHealth:
     error_rate: float | None
     calls: int
     p95_ms: float | None
+    unneeded: bool = False
+    """Whether its time is over and nobody has asked it for a while: it is tried by whoever does."""
 
     @property
     def is_out(self) -> bool:
         """Whether it is left alone, by itself."""
-        return self.breaker != "closed" and self.mode is Mode.AUTO
+        return self.breaker != "closed" and self.mode is Mode.AUTO and not self.unneeded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +186,7 @@ def _status(
 ) -> Status:
     if standing.problems:
         return Status.DOWN
-    out = any(one.breaker != "closed" for one in dependencies.values())
+    out = any(one.breaker != "closed" and not one.unneeded for one in dependencies.values())
     return Status.DEGRADED if out or alerts or standing.paused else Status.OK
 
 
@@ -214,6 +217,7 @@ def _agent(name: str, observed: Observed, standing: Standing) -> AgentHealth:
 
 def _dependency(view: BreakerView, reading: Reading, now: datetime) -> DependencyHealth:
     probes_in_s = view.probes_in_s
+    last = max(filter(None, (view.since, reading.last_failure_at)))
     return DependencyHealth(
         breaker=view.state.name.lower().replace("_", "-"),
         mode=view.mode,
@@ -224,6 +228,7 @@ def _dependency(view: BreakerView, reading: Reading, now: datetime) -> Dependenc
         error_rate=reading.error_rate,
         calls=reading.calls,
         p95_ms=_ms(reading.p95_s),
+        unneeded=view.state is not CLOSED and probes_in_s == 0 and now - last > _UNNEEDED_AFTER,
     )
 
 

@@ -79,6 +79,15 @@ def rules(agent_silent_min: float) -> Rules:
             held_back_by=_breakers_of,
         ),
         Rule(
+            name="dependency-errors",
+            severity=Severity.WARNING,
+            finds=_dependency_errors,
+            for_s=120,
+            clear_s=300,
+            after_held_s=WINDOW_S,
+            held_back_by=lambda _health, name: (AlertId(BREAKER_OPEN, name),),
+        ),
+        Rule(
             name="discovery-missed",
             severity=Severity.WARNING,
             finds=_discovery_missed,
@@ -168,9 +177,23 @@ def _agent_errors(health: Health) -> Mapping[str, str]:
     return {
         name: f"{agent.error_rate:.0%} of {name}'s last {agent.calls} steps failed"
         for name, agent in health.agents.items()
-        if agent.error_rate is not None
-        and any(agent.calls >= n and agent.error_rate >= share for n, share in _ERROR_RATES)
+        if _too_many(agent.calls, agent.error_rate)
     }
+
+
+def _dependency_errors(health: Health) -> Mapping[str, str]:
+    """What no breaker opens for, such as a key that is not accepted."""
+    return {
+        name: f"{one.error_rate:.0%} of the last {one.calls} calls of {name} failed"
+        for name, one in health.dependencies.items()
+        if _too_many(one.calls, one.error_rate)
+    }
+
+
+def _too_many(calls: int, error_rate: float | None) -> bool:
+    return error_rate is not None and any(
+        calls >= least and error_rate >= share for least, share in _ERROR_RATES
+    )
 
 
 def _discovery_missed(health: Health) -> Mapping[str, str]:

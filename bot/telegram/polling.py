@@ -81,7 +81,10 @@ async def insist(
         except fatal:
             raise
         except (TelegramError, StoreError) as error:
-            telegram.down(_reason(error))
+            if isinstance(error, StoreError):
+                telegram.up()  # it did answer; it is us who could not store it
+            else:
+                telegram.down(_reason(error))
             if not failures:
                 log.warning("updates do not come, trying on: %s", _reason(error))
             wait_s = _WAITS_S[min(failures, len(_WAITS_S) - 1)]

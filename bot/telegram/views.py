@@ -144,7 +144,7 @@ def shortlist(
     chosen = picked if any(m.rank == picked for m in shown) else shown[0].rank
     items = [_item(m, chosen=m.rank == chosen, saved=m.opportunity.id in saved) for m in shown]
     found = f"from {result.funnel.found:,} found"
-    if any(match.method is MatchMethod.HEURISTIC for match in matches):
+    if all(match.method is MatchMethod.HEURISTIC for match in matches):
         found += " · ranked without AI"
     head = f"<b>{len(matches)} best {'match' if len(matches) == 1 else 'matches'}</b> {found}"
     if len(matches) > PAGE:

@@ -81,6 +81,21 @@ async def test_a_model_ranks_the_best(tmp_path: Path, server: LlmServer, source:
     assert body["response_format"]["json_schema"]["strict"] is True
 
 
+async def test_what_it_did_not_judge_comes_behind(tmp_path: Path, server: LlmServer) -> None:
+    """Its twenty are the best by the other ranking; however low it scores them the rest, which it
+    never saw, does not pass them, and a notice says how it was made."""
+    jobs: list[dict[str, object]] = [{"title": f"Data Engineer {n}"} for n in range(25)]
+    source = write_jobs(tmp_path / "many.jsonl", jobs)
+    server.replies(judgements({f"p{n}": 5 for n in range(1, 21)}))
+    async with product(tmp_path, server) as core:
+        result = await scouted(core, source, limit=25)
+    methods = [match.method for match in result.matches]
+    assert methods == [MatchMethod.LLM] * 20 + [MatchMethod.HEURISTIC] * 5
+    assert result.notices == (
+        "The best 20 were judged by AI; the others follow, ranked without it.",
+    )
+
+
 async def test_an_identical_scout_asks_nothing(
     tmp_path: Path, server: LlmServer, source: str
 ) -> None:

@@ -330,7 +330,7 @@ async def test_a_key_is_never_quoted(api: ChatApi, route: respx.Route, status: i
     route.respond(status, json={"error": {"message": message, "code": KEY}})
     failed = await failure(api)
     assert str(failed) == f"{api.name}: HTTP {status}, its key is not accepted"
-    assert (failed.fault.kind, failed.billed) == (FaultKind.CALLERS, False)
+    assert (failed.fault.kind, failed.billed) == (FaultKind.IN_VAIN, False)
 
 
 async def test_what_we_did_wrong_is_quoted(api: ChatApi, route: respx.Route) -> None:
@@ -339,7 +339,7 @@ async def test_what_we_did_wrong_is_quoted(api: ChatApi, route: respx.Route) -> 
     failed = await failure(api)
     assert str(failed).startswith(f"{api.name}: HTTP 400 (No such model: xxx")
     assert len(str(failed)) < 230
-    assert (failed.fault.kind, failed.billed) == (FaultKind.CALLERS, False)
+    assert (failed.fault.kind, failed.billed) == (FaultKind.IN_VAIN, False)
 
 
 @pytest.mark.parametrize("body", [{}, {"error": {"message": None}}, {"error": {}}, []])
@@ -352,7 +352,7 @@ async def test_an_error_without_words(api: ChatApi, route: respx.Route, body: ob
 async def test_nobody_is_sent_elsewhere(api: ChatApi, route: respx.Route) -> None:
     """A redirect would take the key along."""
     route.respond(307, headers={"Location": "https://elsewhere.test/"})
-    assert (await failure(api)).fault.kind is FaultKind.CALLERS
+    assert (await failure(api)).fault.kind is FaultKind.IN_VAIN
     assert route.call_count == 1
 
 

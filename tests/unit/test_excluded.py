@@ -88,3 +88,29 @@ def test_the_text_is_read_as_far_as_anything_is() -> None:
     """Its last characters count too."""
     text = "x" * (READ_MAX - 7) + " crypto"
     assert left_out("crypto", description=text)
+
+
+@pytest.mark.parametrize(
+    ("word", "title"),
+    [
+        ("crypto", "Rust for a DeFi wallet"),
+        ("Crypto", "Engineer, NFT marketplace"),
+        ("crypto", "Clerk at a bitcoin exchange"),
+        ("blockchain", "Web3 Clerk"),
+        ("cryptocurrencies", "Solidity Developer, smart contracts"),
+        ("gambling", "Clerk for a sportsbook"),
+        ("weapons", "Clerk, defence industry"),
+    ],
+)
+def test_a_trade_is_left_out_by_what_its_postings_say(word: str, title: str) -> None:
+    """Who wants nothing of crypto wants no NFT either."""
+    assert left_out(word, title=title)
+
+
+@pytest.mark.parametrize(
+    ("word", "title"),
+    [("nft", "Bitcoin Clerk"), ("crypto", "Slots for volunteers"), ("gambling", "Crypto Clerk")],
+)
+def test_a_part_of_a_trade_is_not_the_whole(word: str, title: str) -> None:
+    """What was not meant stays."""
+    assert not left_out(word, title=title)

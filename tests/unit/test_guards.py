@@ -18,7 +18,7 @@ from bot.settings import Settings
 from cache.port import Stored, TierFailed, ValueRefused
 from resilience.breaker import CLOSED, OPEN
 from resilience.deadline import deadline
-from resilience.fault import BROKEN, CALLERS, EXHAUSTED, TRANSIENT, Fault, FaultKind
+from resilience.fault import BROKEN, CALLERS, EXHAUSTED, IN_VAIN, TRANSIENT, Fault, FaultKind
 from tests.fakes.clock import FixedClock
 from tests.fakes.virtual_time import LoopClock, in_virtual_time
 
@@ -84,7 +84,7 @@ def feed(**changes: Any) -> Feed:
     ("error", "fault"),
     [
         (ValueRefused("too large", transient=False), CALLERS),
-        (TierFailed("401", transient=False), CALLERS),
+        (TierFailed("401", transient=False), IN_VAIN),
         (TierFailed("reset"), TRANSIENT),
         (TierFailed("429", retry_after_s=7.0), Fault(kind=FaultKind.THROTTLED, retry_after_s=7.0)),
         (TimeoutError(), TRANSIENT),
@@ -116,7 +116,7 @@ def test_what_a_sources_errors_mean(error: Exception, fault: Fault) -> None:
 def test_a_question_may_be_asked_again(reason: Refusal) -> None:
     """Where the answer may be another one in a moment; never does one wait for credit."""
     again = reason in (Refusal.RATE_LIMITED, Refusal.UNAVAILABLE)
-    assert question_fault(ApifyRefused("apify", reason, "x")) == (TRANSIENT if again else CALLERS)
+    assert question_fault(ApifyRefused("apify", reason, "x")) == (TRANSIENT if again else IN_VAIN)
     assert question_fault(TimeoutError()) == TRANSIENT
 
 

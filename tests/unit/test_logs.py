@@ -122,4 +122,4 @@ async def test_a_dependencys_trouble_is_said_once_and_its_end_once() -> None:
     await ask(KeyError("what somebody asked"))
     said = [line["event"] for line in written(stream)]
     once = ["openai fails: openai: it answered 500", "openai answers again"]
-    assert said == [*once, *once, "openai fails: <class 'KeyError'>"]
+    assert said == [*once, *once, "openai fails: KeyError"]

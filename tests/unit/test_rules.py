@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from bot.ops.rules import rules
 from resilience.alerts import CLEAR_S, GROUP_WAIT_S
 from resilience.background import Crashed
 from resilience.breaker import Mode
+from resilience.fault import FaultKind
 from resilience.saga import EventType
 from tests.fakes.ops import World, overview
 
@@ -49,6 +51,12 @@ def errs(world: World) -> None:
         world.step("matching", 0.0, fails=number % 2 == 0)
 
 
+def is_refused(world: World) -> None:
+    """A key is not accepted: no breaker opens for that."""
+    for _ in range(4):
+        world.call("openai", FaultKind.IN_VAIN)
+
+
 FAULTS: dict[str, tuple[Do, Do, float]] = {
     "database-unwritable": (
         lambda world: world.stand(problems={"database": "locked"}, overview=None),
@@ -82,6 +90,7 @@ FAULTS: dict[str, tuple[Do, Do, float]] = {
     ),
     "agent-silent": (waits, lambda world: world.stand(overview=overview()), 30 * 60),
     "agent-errors": (errs, lambda world: world.clock.advance(900), 120),
+    "dependency-errors": (is_refused, lambda world: world.clock.advance(900), 120),
     "discovery-missed": (
         lambda world: world.stand(feeds=(feed(world),)),
         lambda world: world.stand(feeds=(feed(world),)),
@@ -357,3 +366,24 @@ def test_a_normal_week_is_silent() -> None:
         seen += 1
     assert seen > 5_000
     assert world.told == []
+
+
+def test_a_breaker_that_nobody_needs_any_more_is_over() -> None:
+    """Its time is over, and nobody has asked for five minutes: nothing is left alone for it. Where
+    it waits to be told, such as for credit, it goes on."""
+    world = World()
+    world.breaker("groq", is_open=True)
+    world.breaker("apify", is_open=True)
+    world.live(120)
+    assert world.firing == {"breaker-open"}
+    opened = world.standing.breakers
+    world.stand(
+        breakers=tuple(
+            replace(b, probes_in_s={"groq": 0.0, "apify": None}.get(b.name, b.probes_in_s))
+            for b in opened
+        )
+    )
+    world.live(400)
+    assert world.since(world.told[0][0])[-1][1] == "over"
+    out = {name for name, one in world.health().dependencies.items() if one.is_out}
+    assert out == {"apify"}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from agents.discovery.port import SourceFailed
-from resilience.fault import BROKEN, CALLERS, EXHAUSTED, TRANSIENT, Fault, FaultKind
+from resilience.fault import BROKEN, CALLERS, EXHAUSTED, IN_VAIN, TRANSIENT, Fault, FaultKind
 
 RATE_LIMITED_S = 60.0
 """How long Apify is left alone when it says that it is asked too often; the SDK does not tell."""
@@ -32,6 +32,7 @@ _FAULTS = {
     # Without a time, so that nobody waits for it: what is cached is shown at once.
     Refusal.RATE_LIMITED: Fault(kind=FaultKind.THROTTLED),
     Refusal.OUT_OF_CREDIT: EXHAUSTED,
+    Refusal.TOKEN_REFUSED: IN_VAIN,
     Refusal.TIMED_OUT: BROKEN,
     Refusal.UNAVAILABLE: BROKEN,  # a run may have been started: not once more
 }
@@ -41,7 +42,7 @@ def question_fault(error: Exception) -> Fault:
     """What a failed question says of Apify: asking again is free of charge and changes nothing."""
     reason = error.reason if isinstance(error, ApifyRefused) else None
     again = reason in (None, Refusal.RATE_LIMITED, Refusal.UNAVAILABLE)
-    return TRANSIENT if again else CALLERS
+    return TRANSIENT if again else IN_VAIN
 
 
 class ApifyRefused(SourceFailed):

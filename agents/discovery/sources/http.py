@@ -10,7 +10,7 @@ from aiohttp.http_exceptions import ContentEncodingError
 
 from agents.discovery.port import SourceFailed, Validators
 from agents.discovery.sources import large_json
-from resilience.fault import BROKEN, CALLERS, TRANSIENT, Fault, FaultKind
+from resilience.fault import BROKEN, IN_VAIN, TRANSIENT, Fault, FaultKind
 
 BYTES_MAX = 20_000_000  # unpacked
 REDIRECTS_MAX = 5
@@ -146,7 +146,7 @@ def _fault(status: int, wait_s: float | None) -> Fault:
     """What a refusal says of the server: every request here asks, and changes nothing."""
     if status == 429 or wait_s is not None:
         return Fault(kind=FaultKind.THROTTLED, retry_after_s=wait_s)
-    return TRANSIENT if status >= 500 or status == 408 else CALLERS
+    return TRANSIENT if status >= 500 or status == 408 else IN_VAIN
 
 
 def _retry_after_s(response: aiohttp.ClientResponse) -> float | None:
