@@ -316,6 +316,7 @@ def _rooms(  # noqa: PLR0917 - each of another kind
     messages: ScoutMessages,
     ops: Ops,
 ) -> tuple[Taps, Rooms]:
+    limits = Limits(application.bot, _buckets(settings, core.clock), core.clock)
     desk = Desk(
         bot=application.bot,
         channel=wires.channel,
@@ -329,8 +330,8 @@ def _rooms(  # noqa: PLR0917 - each of another kind
         config=settings.scout_config,
         sample_fallback=settings.local,
         clear_chat=wires.clear_chat,
+        give_back=limits.give_back_scout,
     )
-    limits = Limits(application.bot, _buckets(settings, core.clock), core.clock)
     taps = Taps(desk, limits)
     operators = Operators(
         bot=application.bot,

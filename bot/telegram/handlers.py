@@ -65,6 +65,8 @@ class Desk:
     sample_fallback: bool
     clear_chat: Callable[[], Awaitable[None]] | None
     """Deletes the chat's messages where we keep them ourselves (local mode)."""
+    give_back: Callable[[int], None]
+    """Gives a person the scout back that their bucket was charged for, and that was not started."""
 
     async def person(self, update: Update) -> Person:
         """Who sent the update."""
@@ -134,17 +136,11 @@ class Desk:
         key = f"{self.channel}:{self.bot.id}:{update_id}"
         try:
             run_id = await self.runner.create(person.id, make(), chat_id, key=key)
-        except InvalidValue as invalid:
-            await self.say(chat_id, refusal(invalid, "Nothing was started."))
-            return
         except KeyTaken:
             return
-        except AlreadyOpen:
-            await self.say(chat_id, "Something of yours is under way. /cancel stops it.")
-            return
-        except QueueFull as full:
-            words = wait_words(full.wait_s)
-            await self.say(chat_id, f"{full.position:,} runs are waiting; try again in {words}.")
+        except (InvalidValue, AlreadyOpen, QueueFull) as refused:
+            self.give_back(chat_id)
+            await self.say(chat_id, _why_not(refused))
             return
         await self.messages.begin(run_id, message_id)
 
@@ -177,6 +173,17 @@ class Desk:
         profile = await self.people.profile(person.id)
         await self.people.keep_profile(person.id, profile)  # also an empty one: it was asked for
         await tell(self.bot, chat_id, views.setup_done(profile))
+
+
+def _why_not(refused: InvalidValue | AlreadyOpen | QueueFull) -> str:
+    match refused:
+        case InvalidValue():
+            return refusal(refused, "Nothing was started.")
+        case AlreadyOpen():
+            return "Something of yours is under way. /cancel stops it."
+        case QueueFull():
+            words = wait_words(refused.wait_s)
+            return f"{refused.position:,} runs are waiting; try again in {words}."
 
 
 class Commands:
@@ -232,6 +239,7 @@ class Commands:
     async def _scout(self, update: Update, query: str) -> None:
         person, chat_id = await self._desk.person(update), _chat_id(update)
         if not await self._desk.people.has_profile(person.id):
+            self._desk.give_back(chat_id)
             await self._desk.people.remember_asked(person.id, query[:QUERY_MAX])
             await self._desk.say(chat_id, "First, who are you? Three short questions.")
             await self._desk.ask(

@@ -35,6 +35,11 @@ class Limits:
         """Whether the person may start another scout now."""
         return await self._admit(update, self._buckets.scouts, "scout")
 
+    def give_back_scout(self, chat_id: int) -> None:
+        """The scout of that private chat's person was not started: it counts as another command."""
+        if not self._buckets.commands.take(str(chat_id)):
+            self._buckets.scouts.refund(str(chat_id))
+
     async def commands(self, update: Update) -> bool:
         """Whether the person may ask for anything else now."""
         return await self._admit(update, self._buckets.commands, "command")

@@ -379,3 +379,23 @@ async def test_cancel_right_behind_a_scout_stops_it(api: BotApi, tmp_path: Path)
         await person.say("/cancel")
         await person.read("Nothing of this scout was kept")
     assert rows(tmp_path, "SELECT status FROM runs") == [("cancelled",)]
+
+
+async def test_what_was_not_started_is_not_counted(api: BotApi, tmp_path: Path) -> None:
+    """Of two scouts that are allowed neither is spent on one without a profile, nor on one while
+    another is under way."""
+    person, source = Person(api), HeldSource()
+    fakes = Fakes(sources=TestSources({"held": source}))
+    async with telegram_bot(api, tmp_path, fakes, sources=("held",), scouts_burst=2):
+        await person.ask("/scout")
+        await person.ask(PROFILE)
+        await person.say("/scout")
+        await person.read("Scouting")
+        for _ in range(3):
+            assert "under way" in (await person.ask("/scout")).text
+        await person.say("/cancel")
+        await person.read("Nothing of this scout was kept")
+        await person.say("/scout")
+        source.gate.set()
+        await person.read("Nothing found that fits")
+    assert rows(tmp_path, "SELECT status FROM runs") == [("cancelled",), ("completed",)]

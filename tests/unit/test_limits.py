@@ -113,3 +113,15 @@ async def test_a_limited_handler_is_called_only_when_admitted() -> None:
     for _ in range(3):
         await scout(message(1), None)
     assert len(handled) == 1
+
+
+async def test_a_scout_that_was_not_started_counts_as_another_command() -> None:
+    """Until there are no more of those: then it is as if it had been started."""
+    desk = Desk()
+    for _ in range(2):
+        assert await desk.limits.scouts(message(1))
+        desk.limits.give_back_scout(1)
+    assert not await desk.limits.commands(message(1))
+    assert await desk.limits.scouts(message(1))
+    desk.limits.give_back_scout(1)
+    assert not await desk.limits.scouts(message(1))
