@@ -26,6 +26,11 @@ _I_AM = re.compile(
     r"(?:\bam|\bas|'m|’m|\bwas|\bbeen|\bmy|\bexperienced|^|[.!?\n])(?:\s+an?)?\s+$", re.IGNORECASE
 )
 _OF_POSTING = re.compile(r"\b(?:the|your|this|these|its)\s(?:\w+\s)?$", re.IGNORECASE)
+_I_WAS_AT = re.compile(
+    r"\b(?:work\w*|employ\w*|joined|interned|left|served|experience|colleagues?|former\w*|previous\w*"
+    r"|(?:my|our) (?:[\w-]+ ){1,3}|i (?:was|am|have been)|years?|months?)(?: [\w-]+){0,3} $",
+    re.IGNORECASE,
+)
 # "The eight to ten visits a day that you describe".
 _AS_ASKED = re.compile(
     r"\b(?:you|the posting)(?: have|'ve| also)? (?:describe|mention|list|name|ask|offer|plan|need"
@@ -50,7 +55,7 @@ def claims_in(text: str, posting: Opportunity) -> tuple[Claim, ...]:
     strict = not is_english(text)
     sentences = sentences_in(text, posting.organisation)
     contacts = [Span(*place) for place in contacts_in(text)]
-    titles = list(_titles_in(text, posting.title))
+    titles = [*_titles_in(text, posting.title), *_addressed(text, posting.organisation or "")]
     common = common_words(posting.description or "")
     found: list[Claim] = []
     before: Sentence | None = None
@@ -61,7 +66,7 @@ def claims_in(text: str, posting: Opportunity) -> tuple[Claim, ...]:
             claims += _taken_up(text, before, sentence)
         found += claims
         before = sentence
-    asked = [c for c in found if not any(title.holds(c.span) for title in titles)]
+    asked = [c for c in found if not any(t.start <= c.span.start < t.end for t in titles)]
     return tuple(sorted(asked, key=lambda claim: claim.span))
 
 
@@ -97,6 +102,13 @@ def _sentence_claims(
         stance = Stance.CLAIMED if strict else clause.stance
         found += _clause_claims(_Carrier(text, clause, sentence.span, stance), common)
     return [c for c in found if not any(place.holds(c.span) for place in contacts)]
+
+
+def _addressed(text: str, organisation: str) -> Iterator[Span]:
+    """Where the draft names whom it is for, but not as somewhere that one was: `my time at ...`."""
+    for match in re.finditer(re.escape(organisation), text) if organisation.strip() else ():
+        if not _I_WAS_AT.search(text, 0, match.start()):
+            yield Span(*match.span())
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from agents.domain.pay import Pay
 from agents.domain.profile import Profile
 from tests.fakes.clock import NOON
 
-HONEST = ("honest.json", *(f"honest_{part}.json" for part in range(2, 16)))
+HONEST = ("honest.json", *(f"honest_{part}.json" for part in range(2, 17)))
 """The first is what the rules were made by; the others were written after the rules stood."""
 HELD_OUT = tuple(f"held_out_{part}.txt" for part in range(1, 10))
 _FOLDER = Path(__file__).parent
