@@ -162,10 +162,12 @@ def _change(call_id: str, call: ChangeProfileCall, profile: Profile) -> Done:
 
 def changed(profile: Profile, call: ChangeProfileCall) -> Profile:
     """The profile with what somebody told of themselves."""
-    known = {canonical_skill(skill) for skill in profile.skills}
+    unwanted = {canonical_skill(skill) for skill in call.remove_skills}
+    kept = [skill for skill in profile.skills if canonical_skill(skill) not in unwanted]
+    known = {canonical_skill(skill) for skill in kept}
     new = [skill for skill in call.add_skills if canonical_skill(skill) not in known]
     return Profile(
-        skills=(*profile.skills, *new)[:SKILLS_MAX],
+        skills=(*kept, *new)[:SKILLS_MAX],
         locations=_given(call.locations, profile.locations)[:LOCATIONS_MAX],
         remote=profile.remote if call.remote is None else call.remote,
         kinds=_given(call.kinds, profile.kinds),

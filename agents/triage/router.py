@@ -37,6 +37,15 @@ _COMMANDS = (
         r"|delete (?:me|everything|my (?:data|account|profile)))",
         "/forget deletes everything about you, at once.",
     ),
+    (
+        r"why (?:not|no|aren't there|are there not) (?:any )?more(?: of (?:them|those))?\??",
+        "The button “Why not more” under the list says what was left out, and why.",
+    ),
+    (
+        r"(?:i am |i'm )?not interested in (?:#|number |no\.? ?|match )?\d{1,2}"
+        r"|(?:hide|dismiss|remove) (?:#|number |no\.? ?|match )?\d{1,2}",
+        "Pick it in the list and tap “Not for me”: it is not shown to you again.",
+    ),
 )
 _COMMANDS_READ = tuple((re.compile(rf"{p}[.! ]*", re.IGNORECASE), told) for p, told in _COMMANDS)
 _NUMBERS = {
@@ -84,6 +93,11 @@ _KNOWS = re.compile(
 _LIVES = re.compile(
     r"\b(?:i live in|i am based in|i'm based in|i am in|i'm in|i am from|i'm from"
     r"|my (?:place|location|city) is|change my (?:place|location|city) to) ([^.;!?]+)",
+    re.IGNORECASE,
+)
+_UNKNOWS = re.compile(
+    r"\b(?:remove|delete|drop|take) ([^.;!?]+?) (?:from|out of|off) my (?:skills|profile)\b"
+    r"|\b(?:i don't know|i no longer (?:use|know|do)|forget (?:that )?i (?:know|use)) ([^.;!?]+)",
     re.IGNORECASE,
 )
 _SKILL_WORDS_MAX = 3
@@ -145,12 +159,15 @@ def _number(word: str) -> int:
 
 
 def _about_them(text: str) -> Iterator[Call]:
+    unknows = _UNKNOWS.search(text)
+    text = _UNKNOWS.sub(" ", text)
     knows, lives = _KNOWS.search(text), _LIVES.search(text)
     skills = _skills(knows.group(1)) if knows else []
+    gone = _skills(unknows.group(1) or unknows.group(2)) if unknows else []
     place = known_place(lives.group(1)) if lives else None
-    if skills or place:
+    if skills or gone or place:
         places = [place[:LOCATION_LENGTH_MAX]] if place else None
-        yield ChangeProfileCall(add_skills=skills, locations=places)
+        yield ChangeProfileCall(add_skills=skills, remove_skills=gone, locations=places)
 
 
 def _skills(text: str) -> list[str]:

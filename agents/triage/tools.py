@@ -84,6 +84,7 @@ class ChangeProfileCall(Call):
     """Remember what the person tells of themselves. What is left out stays as it is."""
 
     add_skills: Annotated[list[Word], Field(max_length=SKILLS_MAX)] = []
+    remove_skills: Annotated[list[Word], Field(max_length=SKILLS_MAX)] = []
     locations: Annotated[list[PlaceName], Field(max_length=LOCATIONS_MAX)] | None = None
     remote: bool | None = None
     kinds: Kinds | None = None

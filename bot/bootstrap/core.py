@@ -278,7 +278,7 @@ async def build_core(settings: Settings, fakes: Fakes | None = None) -> AsyncIte
             clock.monotonic,
             None if llm is None else LlmWriter(llm),
         )
-        owner, gate = Owner(), Gate()
+        owner, gate = Owner(), Gate(clock.now)
         ledger = Ledger(database, clock.now, owner)
         orchestrator = await stack.enter_async_context(
             Orchestrator(ledger, clock, runs_max=settings.runs_at_once, gate=gate)

@@ -77,12 +77,14 @@ class Credit:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """What a survey found. `overview` is None while the database does not answer; `waiting` are the
-    runs that wait for a paused agent, `problems` what keeps the process from being ready."""
+    runs that wait for a paused agent, `waiting_since` since when, `problems` what
+    keeps the process from being ready."""
 
     started_at: datetime
     breakers: tuple[BreakerView, ...] = ()
     overview: Overview | None = None
     waiting: Mapping[str, int] = field(default_factory=dict)
+    waiting_since: Mapping[str, datetime] = field(default_factory=dict)
     paused: frozenset[str] = frozenset()
     problems: Mapping[str, str] = field(default_factory=dict)
     apify: Credit | None = None
@@ -194,6 +196,8 @@ def _agent(name: str, observed: Observed, standing: Standing) -> AgentHealth:
     reading = observed.agents[name].reading()
     under_way = [step.since for step in observed.under_way.values() if step.agent == name]
     queued, pending = standing.waiting.get(name, 0), list(under_way)
+    if name in standing.waiting_since:
+        pending.append(standing.waiting_since[name])
     if reading.calls and name in observed.unserved_since:  # it was tried lately, in vain
         pending.append(observed.unserved_since[name])
     if (overview := standing.overview) is not None:

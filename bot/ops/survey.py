@@ -110,6 +110,7 @@ class Survey:
             breakers=tuple(guard.breaker.view() for guard in places.guards.values()),
             overview=None if "database" in problems else await self._overview(),
             waiting=dict(places.gate.waiting),
+            waiting_since=dict(places.gate.waiting_since),
             paused=places.gate.paused,
             problems=problems,
             apify=self._credit,

@@ -3,14 +3,17 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 
 
 class Gate:
     """Which agents are paused. A step under way goes on; none of a paused agent's begins, and no
     run whose first step is one."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
         self._shut: dict[str, asyncio.Event] = {}
+        self._since: dict[str, datetime] = {}
         self._waiting: Counter[str] = Counter()
         self._resumed: list[Callable[[], None]] = []
 
@@ -23,6 +26,11 @@ class Gate:
     def waiting(self) -> Mapping[str, int]:
         """How many runs that had begun wait here, by agent."""
         return +self._waiting
+
+    @property
+    def waiting_since(self) -> Mapping[str, datetime]:
+        """Since when runs that had begun wait here, by agent."""
+        return {agent: self._since[agent] for agent in self.waiting}
 
     def is_open(self, agent: str) -> bool:
         """Whether a step of the agent may begin."""
@@ -46,6 +54,8 @@ class Gate:
     async def passed(self, agent: str) -> None:
         """Return when a step of the agent may begin."""
         while (event := self._shut.get(agent)) is not None:
+            if not self._waiting[agent]:
+                self._since[agent] = self._now()
             self._waiting[agent] += 1
             try:
                 await event.wait()

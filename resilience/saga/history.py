@@ -169,13 +169,13 @@ class History:
     def _failed(self, event: Event) -> None:
         error, self.failed_step = str(event.data["error"]), str(event.data["step"])
         self._end(event, "failed").error = error
-        self.error = StepFailed("it failed before a restart", type=error)
+        self.error = StepFailed("it failed earlier", type=error)
 
     def _compensating(self, event: Event) -> None:
         self._stop(event)
         self.idle_resumptions = 0  # the undo is another piece of work
         if self.error is None and (error := event.data.get("error")):
-            self.error = StepFailed("it was stopped before a restart", type=str(error))
+            self.error = StepFailed("it was stopped earlier", type=str(error))
 
     def _stop(self, event: Event) -> None:
         if self.steps and self.steps[-1].status == "running":

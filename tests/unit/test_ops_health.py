@@ -91,6 +91,7 @@ def test_queues_are_of_the_agent_that_runs_wait_for() -> None:
     world.stand(
         overview=overview(queued=4, waiting_since={"scout": NOON}),
         waiting={"matching": 2},
+        waiting_since={"matching": NOON},
         paused=frozenset({"matching"}),
     )
     agents = world.health().agents
@@ -101,6 +102,7 @@ def test_queues_are_of_the_agent_that_runs_wait_for() -> None:
         "triage": 0,
     }
     assert agents["matching"].paused
+    assert agents["matching"].pending_since == NOON
     assert agents["discovery"].pending_since == NOON
 
 

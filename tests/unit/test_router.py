@@ -177,6 +177,11 @@ OTHERS: dict[str, list[tuple[str, dict[str, object]]]] = {
     "draft the first and third": [("draft", {"ranks": [1, 3]})],
     "please write an application for number 4": [("draft", {"ranks": [4]})],
     "draft 1-3": [("draft", {"ranks": [1, 2, 3]})],
+    "remove kafka from my skills": [("change_profile", {"remove_skills": ["kafka"]})],
+    "please take sql and go off my profile": [("change_profile", {"remove_skills": ["sql", "go"]})],
+    "I no longer use PHP. I know Rust": [
+        ("change_profile", {"add_skills": ["Rust"], "remove_skills": ["PHP"]})
+    ],
     "draft all": [("draft", {"ranks": [1, 2, 3, 4, 5]})],
     "draft the first two": [("draft", {"ranks": [1, 2]})],
     "draft the best one": [("draft", {"ranks": [1]})],

@@ -267,6 +267,11 @@ def test_what_is_not_said_stays() -> None:
     [
         (ChangeProfileCall(add_skills=["Go"]), {"skills": ("Python", "postgres", "Go")}),
         (ChangeProfileCall(add_skills=["python", "PostgreSQL"]), {}),
+        (ChangeProfileCall(remove_skills=["PostgreSQL", "Go"]), {"skills": ("Python",)}),
+        (
+            ChangeProfileCall(add_skills=["Go"], remove_skills=["python"]),
+            {"skills": ("postgres", "Go")},
+        ),
         (ChangeProfileCall(locations=["Lagos"]), {"locations": ("Lagos",)}),
         (ChangeProfileCall(locations=[]), {"locations": ()}),
         (ChangeProfileCall(remote=False), {"remote": False}),

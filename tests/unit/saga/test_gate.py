@@ -2,7 +2,8 @@
 
 import asyncio
 
-from resilience.saga import EventType, Limits, RunStatus
+from resilience.saga import EventType, Gate, Limits, RunStatus
+from tests.fakes.clock import FixedClock
 from tests.fakes.saga_clock import settle
 from tests.unit.saga.stage import RUN, Stage, hangs
 
@@ -111,3 +112,20 @@ async def test_a_paused_run_holds_up_nobodys_place(stage: Stage) -> None:
     assert stage.orchestrator.held_by("next") is None
     assert stage.orchestrator.held_by("nosuch") is None
     assert not any(run.done() for run in working)
+
+
+async def test_it_says_since_when_runs_wait() -> None:
+    """The first of them; those that come later wait less, and when none waits it says nothing."""
+    clock = FixedClock()
+    gate = Gate(clock.now)
+    gate.pause("matching")
+    waiting = [asyncio.ensure_future(gate.passed("matching"))]
+    await settle()
+    first = clock.now()
+    clock.advance(60)
+    waiting.append(asyncio.ensure_future(gate.passed("matching")))
+    await settle()
+    assert (gate.waiting, gate.waiting_since) == ({"matching": 2}, {"matching": first})
+    gate.resume("matching")
+    await asyncio.gather(*waiting)
+    assert gate.waiting_since == {}
