@@ -212,7 +212,6 @@ _FORMAT = re.compile(
     "[\u00ad\u034f\u115f\u1160\u200b-\u200f\u202a-\u202e\u2060-\u2069\u3164"
     "\ufe00-\ufe0f\ufeff\U000e0000-\U000e007f]"
 )
-_BLOB_LETTERS_MIN = 3  # of what is encoded: "xxxx" is not
 _BLOB = re.compile(r"[A-Za-z0-9+/]{120}")
 # Letters of other scripts that look like Latin ones; only in words that mix the two.
 _ALIKE = str.maketrans("аеорсухіјѕһԁԛԝАВЕКМНОРСТХІЈЅαορνικτ", "aeopcyxijshdqwABEKMHOPCTXIJSaopvikt")
@@ -279,8 +278,7 @@ def _instructs(sentence: str) -> bool:
     favoured = any(word in low for word in _FAVOUR_WORDS) and _FAVOURED.search(plain)
     if favoured and _EVALUATORS.search(plain):
         return True
-    blob = _BLOB.search(plain) if len(sentence) >= 120 else None
-    return blob is not None and len(set(blob[0])) > _BLOB_LETTERS_MIN
+    return len(sentence) >= 120 and _BLOB.search(plain) is not None
 
 
 def _plain(sentence: str) -> str:
