@@ -115,7 +115,7 @@ _ALONE = (
             r"\bsystem (?:prompt|message|override|instruction)s? ?[:=]",
             r"\b(?:developer|debug|jailbreak|god) mode (?:is )?(?:on|enabled|activated|engaged)\b",
             r"</?(?:system|assistant|instructions?|prompt|tool)>",
-            r"\[/?inst\]|<\|[^|]{1,40}\|>|#{2,} ?(?:system|instructions?|assistant)\b",
+            r"\[/?inst\]|<\|[^|]{1,40}\|>|(?<!#)#{2,} ?(?:system|instructions?|assistant)\b",
             r"\b(?:begin|end|start) (?:of )?(?:system|new|hidden) (?:prompt|instructions?"
             r"|message)\b",
             r"^(?:system|assistant) ?:",
