@@ -166,6 +166,7 @@ class Load:
             APIFY_ACTORS_FILE=str(self.folder / "actors.json"),
             APIFY_STARTS_PER_MIN="600",
             TEAM_RUNS="100",
+            DRAIN_S="2",
         )
 
     async def start(self) -> None:
