@@ -3,6 +3,7 @@
 With WEBSCOUT_SCREENSHOT=1 this takes the README's picture (docs/images/chat.png).
 """
 
+import asyncio
 import re
 import signal
 from collections.abc import AsyncIterator
@@ -84,6 +85,17 @@ async def test_the_menu_lists_the_commands(page: Page) -> None:
     await expect(log).to_contain_text("What is kept about you")
     await page.reload()
     await expect(log).to_contain_text("What is kept about you")
+
+
+async def test_there_is_no_menu_before_its_commands(browser: Browser, program: Program) -> None:
+    """Who is quicker than the first answer has nothing to press that does nothing."""
+    asked = asyncio.Event()
+    async with clean_page(browser, program.address) as page:
+        await page.route("**/chat/messages*", lambda _route: asked.set())
+        await page.goto(f"{program.address}/chat")
+        await asked.wait()
+        await expect(page.get_by_role("textbox", name="Message")).to_be_visible()
+        await expect(page.get_by_role("button", name="Menu")).to_be_hidden()
 
 
 async def test_the_page_goes_on_after_a_restart(browser: Browser, tmp_path: Path) -> None:
