@@ -97,7 +97,7 @@ _LIVES = re.compile(
 )
 _UNKNOWS = re.compile(
     r"\b(?:remove|delete|drop|take) ([^.;!?]+?) (?:from|out of|off) my (?:skills|profile)\b"
-    r"|\b(?:i don't know|i no longer (?:use|know|do)|forget (?:that )?i (?:know|use)) ([^.;!?]+)",
+    r"|\b(?:i no longer (?:use|know|do)|forget (?:that )?i (?:know|use)) ([^.;!?]+)",
     re.IGNORECASE,
 )
 _SKILL_WORDS_MAX = 3

@@ -88,7 +88,7 @@ class Execution(Generic[S]):
         self.recording = recording
         self._saga = saga
         self._clock = clock
-        self._gate = gate or Gate()
+        self._gate = gate or Gate(clock.now)
         self._finish = finish
         self._error = give_up
         self._ends_at = 0.0

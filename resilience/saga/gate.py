@@ -3,14 +3,14 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 
 class Gate:
     """Which agents are paused. A step under way goes on; none of a paused agent's begins, and no
     run whose first step is one."""
 
-    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
         self._shut: dict[str, asyncio.Event] = {}
         self._since: dict[str, datetime] = {}

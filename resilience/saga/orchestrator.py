@@ -61,7 +61,7 @@ class Orchestrator:
     ) -> None:
         self._journal = journal
         self._clock = clock
-        self._gate = gate or Gate()
+        self._gate = gate or Gate(clock.now)
         self._gate.on_resume(self._next_turns)
         self._room = runs_max
         self._waiting: OrderedDict[str, _Turn] = OrderedDict()

@@ -62,7 +62,8 @@ class Room:
     """Operations over two guards."""
 
     def __init__(self, journal: Journal | None = None) -> None:
-        self.clock, self.gate, self.journal = HeldClock(), Gate(), journal or Journal()
+        self.clock, self.journal = HeldClock(), journal or Journal()
+        self.gate = Gate(self.clock.now)
         self.guards = {
             name: Guard(name, GuardPolicy(), clock=self.clock) for name in ("apify", "cache file")
         }

@@ -177,6 +177,7 @@ OTHERS: dict[str, list[tuple[str, dict[str, object]]]] = {
     "draft the first and third": [("draft", {"ranks": [1, 3]})],
     "please write an application for number 4": [("draft", {"ranks": [4]})],
     "draft 1-3": [("draft", {"ranks": [1, 2, 3]})],
+    "I don't know what to do": scout(query="don't know"),
     "remove kafka from my skills": [("change_profile", {"remove_skills": ["kafka"]})],
     "please take sql and go off my profile": [("change_profile", {"remove_skills": ["sql", "go"]})],
     "I no longer use PHP. I know Rust": [

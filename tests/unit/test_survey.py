@@ -43,7 +43,7 @@ class Product:
             guards={},
             overview=self.overview,
             orchestrator=Orchestrator(MemoryJournal(self.clock.now), self.clock),
-            gate=Gate(),
+            gate=Gate(self.clock.now),
             readiness=Readiness(self.probe, Life(telegram=Connection(connected=True)), self.clock),
             cache=Cache(FixedClock(), None),
             feeds=(self,),

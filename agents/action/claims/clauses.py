@@ -55,6 +55,11 @@ class Clause:
     taken_up: bool = False
     owned: bool = False
 
+    @property
+    def said(self) -> str:
+        """Its words in lower case, with one space between them."""
+        return _said(self.words)
+
     def tells_before(self, end: int) -> bool:
         """Whether words up to the place `end` say what the applicant has or did: `my`, `worked`."""
         words = _of_the_applicant([word for word in self.words if word.start < end])
@@ -139,7 +144,7 @@ def _look_back(clauses: list[Clause], said: str) -> None:
     last = clauses[-1]
     owned = bool(TAKES_UP.search(said))
     for at, clause in enumerate(clauses[:-1]):
-        topic = TOPIC.search(_said(clause.words))
+        topic = TOPIC.search(clause.said)
         back = BACK.search(said) or owned or topic
         claimed = last.stance is Stance.CLAIMED and last.first and back
         if claimed and (clause.stance is Stance.OPEN or (owned and not clause.first)):
@@ -149,4 +154,4 @@ def _look_back(clauses: list[Clause], said: str) -> None:
 
 
 def _deniable(clause: Clause) -> bool:
-    return not clause.first and not DENIED_NOT.search(_said(clause.words))
+    return not clause.first and not DENIED_NOT.search(clause.said)

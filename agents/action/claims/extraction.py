@@ -34,7 +34,8 @@ _I_WAS_AT = re.compile(
 # "The eight to ten visits a day that you describe".
 _AS_ASKED = re.compile(
     r"\b(?:you|the posting)(?: have|'ve| also)? (?:describe|mention|list|name|ask|offer|plan|need"
-    r"|want|state|give|expect|quote|propose|set|call|require|suggest|schedule|advertise|provide|hold|share|collect|note|run)",
+    r"|want|state|give|expect|quote|propose|set|call|require|suggest|schedule|advertise|provide"
+    r"|hold|share|collect|note|run)",
     re.IGNORECASE,
 )
 # What is proposed may have numbers of its own.
@@ -280,10 +281,9 @@ def _taken_up(text: str, before: Sentence, sentence: Sentence) -> Iterator[Claim
 
 
 def _takes_up(clause: Clause) -> bool:
-    said = " ".join(word.text.lower() for word in clause.words)
-    if PENDING.search(said):
+    if PENDING.search(clause.said):
         return False
-    return clause.first and clause.stance is Stance.CLAIMED and bool(TAKES_UP.search(said))
+    return clause.first and clause.stance is Stance.CLAIMED and bool(TAKES_UP.search(clause.said))
 
 
 def _moved(text: str, clause: Clause, sentence: Span) -> Iterator[Claim]:

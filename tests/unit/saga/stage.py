@@ -112,7 +112,7 @@ class Stage:
     ends: list[RunEnd[State]] = field(default_factory=list)
     limits: Limits = field(default_factory=Limits)
     runs_max: int = 50
-    gate: Gate = field(default_factory=Gate)
+    gate: Gate = field(default_factory=lambda: Gate(HeldClock().now))
 
     def __post_init__(self) -> None:
         self.journal = MemoryJournal(self.clock.now)
